@@ -1,0 +1,1 @@
+"""Cluster the students' neurons: distances, tree, cut, selection; plain arrays in and out."""

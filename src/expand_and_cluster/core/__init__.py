@@ -1,0 +1,1 @@
+"""What every room shares: networks, activations, symmetries, errors."""

@@ -1,0 +1,213 @@
+"""Adam on all students at once: the compiled part.
+
+Nothing here depends on how many steps one call takes, so a fit is the same however its time was
+divided into calls.
+"""
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jaxtyping import Bool, Float, Int
+
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.fitting.squared_error import Blocks, mean_squared_error
+
+RUNNING, AT_TARGET, ON_PLATEAU, DIVERGED = range(4)
+
+
+class Plan(NamedTuple):
+    """What is compiled in: the sizes of loops and the kind of schedule.
+
+    Attributes:
+        batches: Batches in an epoch.
+        rows: Samples in a batch.
+        schedule: How the learning rate falls.
+        factor: What a plateau multiplies the learning rate by.
+    """
+
+    batches: int
+    rows: int
+    schedule: Literal["cosine", "plateau"]
+    factor: float
+
+
+class Knobs(NamedTuple):
+    """What may change without compiling again.
+
+    Attributes:
+        learning_rate: Largest learning rate.
+        epochs: Passes through the pairs, at most.
+        interval: Epochs from one evaluation on all pairs to the next.
+        target: Mean squared error at which a student is done.
+        patience: Epochs without a fall of the loss that make a plateau.
+        smallest_scale: Share of the learning rate below which a student is done.
+    """
+
+    learning_rate: Float[Array, ""]
+    epochs: Int[Array, ""]
+    interval: Int[Array, ""]
+    target: Float[Array, ""]
+    patience: Int[Array, ""]
+    smallest_scale: Float[Array, ""]
+
+
+class State(NamedTuple):
+    """Where training stands.
+
+    Attributes:
+        step: Batches seen.
+        students: Weights now.
+        moments: Adam's averages.
+        plateau: Optax's account of plateaus, one for each student.
+        total: Sum of the batches' losses in this epoch.
+        recent: Mean loss of the batches of the last whole epoch.
+        best: Weights of the evaluation with the lowest loss.
+        best_loss: That loss.
+        codes: Why a student is frozen, or `RUNNING`.
+        curves: Loss at every evaluation, NaN where there was none.
+    """
+
+    step: Int[Array, ""]
+    students: Network
+    moments: optax.OptState
+    plateau: optax.OptState
+    total: Float[Array, " students"]
+    recent: Float[Array, " students"]
+    best: Network
+    best_loss: Float[Array, " students"]
+    codes: Int[Array, " students"]
+    curves: Float[Array, "points students"]
+
+
+_adam = optax.scale_by_adam()
+
+
+@partial(jax.jit, static_argnames=("plan", "points"))
+def start(students: Network, data: Blocks, knobs: Knobs, plan: Plan, points: int) -> State:
+    """The state before the first step, with room for `points` evaluations."""
+    losses = _losses(students, data)
+    count = losses.shape[0]
+    finite = jnp.isfinite(losses)
+    plateau = optax.contrib.reduce_on_plateau(plan.factor, knobs.patience)
+    state = State(
+        step=jnp.int32(0),
+        students=students,
+        moments=jax.vmap(_adam.init)(students),
+        plateau=jax.vmap(plateau.init)(losses),
+        total=jnp.zeros(count),
+        recent=losses,
+        best=students,
+        best_loss=jnp.where(finite, losses, jnp.inf),
+        codes=jnp.full(count, RUNNING),
+        curves=jnp.full((points, count), jnp.nan),
+    )
+    return _evaluate(state, data, knobs, plan)
+
+
+@partial(jax.jit, static_argnames="plan")
+def advance(
+    state: State,
+    data: Blocks,
+    orders: Int[Array, "epochs samples"],
+    first_epoch: Int[Array, ""],
+    until: Int[Array, ""],
+    knobs: Knobs,
+    plan: Plan,
+) -> State:
+    """Take steps until step `until`, or until no student runs.
+
+    Args:
+        state: Where training stands.
+        data: All pairs.
+        orders: Order of the samples in `first_epoch` and the epochs after it.
+        first_epoch: Epoch of the first row of `orders`.
+        until: Step at which to stop.
+        knobs: Settings that need no new compilation.
+        plan: Settings that do.
+    """
+    inputs = jnp.reshape(data.inputs, (-1, data.inputs.shape[-1]))
+    targets = jnp.reshape(data.targets, (-1, data.targets.shape[-1]))
+
+    def unfinished(state: State) -> Bool[Array, ""]:
+        return (state.step < until) & jnp.any(state.codes == RUNNING)
+
+    def one_step(state: State) -> State:
+        epoch, position = jnp.divmod(state.step, plan.batches)
+        place = (epoch - first_epoch, position * plan.rows)
+        rows = jax.lax.dynamic_slice(orders, place, (1, plan.rows))[0]
+        losses, gradients = jax.vmap(jax.value_and_grad(_batch_loss), in_axes=(0, None, None))(
+            state.students, inputs[rows], targets[rows]
+        )
+        directions, moments = jax.vmap(lambda g, m: _adam.update(g, m))(gradients, state.moments)
+        rates = jnp.where(state.codes == RUNNING, _rates(state, knobs, plan), 0.0)
+        state = state._replace(
+            step=state.step + 1,
+            students=jax.vmap(_moved)(state.students, directions, rates),
+            moments=moments,
+            total=state.total + losses,
+        )
+        ends = position == plan.batches - 1
+        return jax.lax.cond(ends, lambda s: _end_epoch(s, data, knobs, plan), lambda s: s, state)
+
+    return jax.lax.while_loop(unfinished, one_step, state)
+
+
+def _batch_loss(network: Network, inputs: Array, targets: Array) -> Float[Array, ""]:
+    return jnp.mean((network.apply(inputs) - targets) ** 2)
+
+
+def _losses(students: Network, data: Blocks) -> Float[Array, " students"]:
+    return jax.vmap(mean_squared_error, in_axes=(0, None))(students, data)
+
+
+def _moved(network: Network, direction: Network, rate: Array) -> Network:
+    return jax.tree.map(lambda weight, step: weight - rate * step, network, direction)
+
+
+def _rates(state: State, knobs: Knobs, plan: Plan) -> Float[Array, " students"]:
+    """Learning rate of every student at this step."""
+    if plan.schedule == "plateau":
+        return knobs.learning_rate * state.plateau.scale
+    share = state.step / (knobs.epochs * plan.batches)
+    return jnp.full(state.codes.shape, knobs.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * share)))
+
+
+def _end_epoch(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
+    mean = state.total / plan.batches
+    if plan.schedule == "plateau":
+        rule = optax.contrib.reduce_on_plateau(plan.factor, knobs.patience)
+        update = jax.vmap(lambda loss, old: rule.update(loss, old, value=loss)[1])
+        state = state._replace(plateau=update(mean, state.plateau))
+    state = state._replace(
+        total=jnp.zeros_like(mean),
+        recent=jnp.where(state.codes == RUNNING, mean, state.recent),
+    )
+    epoch = state.step // plan.batches
+    due = (epoch % knobs.interval == 0) | (epoch == knobs.epochs)
+    return jax.lax.cond(due, lambda s: _evaluate(s, data, knobs, plan), lambda s: s, state)
+
+
+def _evaluate(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
+    """Measure running students on all pairs, keep the best weights, freeze those that are done."""
+    running = state.codes == RUNNING
+    losses = jnp.where(running, _losses(state.students, data), jnp.nan)
+    better = losses < state.best_loss
+    codes = state.codes
+    if plan.schedule == "plateau":
+        codes = jnp.where(running & (state.plateau.scale < knobs.smallest_scale), ON_PLATEAU, codes)
+    codes = jnp.where(losses <= knobs.target, AT_TARGET, codes)
+    point = -(-(state.step // plan.batches) // knobs.interval)
+    return state._replace(
+        best=jax.vmap(_chosen)(better, state.students, state.best),
+        best_loss=jnp.where(better, losses, state.best_loss),
+        codes=jnp.where(running & ~jnp.isfinite(losses), DIVERGED, codes),
+        curves=state.curves.at[point].set(losses),
+    )
+
+
+def _chosen(condition: Array, yes: Network, no: Network) -> Network:
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), yes, no)

@@ -1,0 +1,235 @@
+"""Adam on all students at once, in float32: the way to fit what is too large for Gauss-Newton."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Float, Int
+
+from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.adam_program import (
+    AT_TARGET,
+    DIVERGED,
+    ON_PLATEAU,
+    RUNNING,
+    Knobs,
+    Plan,
+    State,
+    advance,
+    start,
+)
+from expand_and_cluster.fitting.result import Fit, StopReason
+from expand_and_cluster.fitting.squared_error import Blocks, in_blocks, mean_squared_error
+
+SECONDS_PER_CALL = 0.5
+EVALUATIONS = 100
+ORDERS_KEPT = 1 << 20
+DEFAULT_STEPS = 20_000
+
+_REASONS = {
+    AT_TARGET: StopReason.TARGET,
+    ON_PLATEAU: StopReason.STALLED,
+    DIVERGED: StopReason.DIVERGED,
+}
+
+
+@dataclass(frozen=True)
+class AdamSettings:
+    """How to train with Adam.
+
+    The paper uses batches of 640 and `schedule="plateau"` with a patience of 100 epochs.
+
+    Attributes:
+        learning_rate: Largest learning rate.
+        batch_size: Samples in a batch, at most; None lets the number of samples decide.
+        epochs: Passes through the pairs, at most; None means as many as give 20,000 steps.
+        schedule: "cosine" lets the learning rate fall to zero over all epochs; "plateau" multiplies
+            it by `factor` whenever a student's training loss has not fallen for `patience` epochs.
+        patience: Epochs without a fall that make a plateau.
+        factor: Between 0 and 1.
+        smallest_scale: On a plateau schedule, a student is done when its learning rate is below
+            this share of the first.
+        target: Mean squared error at which a student is done. Float32 rarely reaches less
+            than 1e-12.
+    """
+
+    learning_rate: float = 3e-3
+    batch_size: int | None = None
+    epochs: int | None = None
+    schedule: Literal["cosine", "plateau"] = "cosine"
+    patience: int = 100
+    factor: float = 0.5
+    smallest_scale: float = 1e-4
+    target: float = 0.0
+
+
+def fit_adam(
+    students: Network,
+    inputs: Float[np.ndarray, "samples inputs"],
+    targets: Float[np.ndarray, "samples outputs"],
+    *,
+    settings: AdamSettings | None = None,
+    seed: int = 0,
+    report: Reporter = silent,
+    stage: str = "train students",
+    deadline: float | None = None,
+) -> Fit:
+    """Train all students of an ensemble together.
+
+    The students share the batches, whose order depends on the seed and the epoch only, so a student
+    alone and the same student among others agree within the rounding of float32.
+
+    Args:
+        students: Ensemble of networks at their first weights.
+        inputs: Standardised inputs.
+        targets: Standardised outputs to imitate.
+        settings: Learning rate, batches, schedule and stops; defaults if None.
+        seed: Fixes the order of the batches.
+        report: Told about progress several times a second.
+        stage: Name of this work in the reports.
+        deadline: Value of `time.monotonic()` after which to stop.
+
+    Returns:
+        Each student at the weights of its lowest loss.
+
+    Raises:
+        InvalidInputError: A setting or a shape makes no sense.
+
+    Source:
+        Appendix A.6.3: Adam, batches of 640, learning rate cut after 100 epochs without a fall.
+    """
+    settings = settings or AdamSettings()
+    _check(settings)
+    samples = len(inputs)
+    batches = -(-samples // (settings.batch_size or _batch_size(samples)))
+    epochs = settings.epochs or max(1, DEFAULT_STEPS // batches)
+    plan = Plan(batches, samples // batches, settings.schedule, settings.factor)
+    interval = -(-epochs // EVALUATIONS)
+    report(Progress(stage, 0, epochs, None, "compiling"))
+    with jax.enable_x64(False):
+        data = jax.device_put(in_blocks(inputs, targets, dtype=np.float32))
+        knobs = Knobs(
+            jnp.float32(settings.learning_rate),
+            jnp.int32(epochs),
+            jnp.int32(interval),
+            jnp.float32(settings.target),
+            jnp.int32(settings.patience),
+            jnp.float32(settings.smallest_scale),
+        )
+        first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), students)
+        state = start(first, data, knobs, plan, EVALUATIONS + 1)
+        for reached in _calls(state, data, knobs, plan, _Orders(seed, samples), deadline):
+            state = reached
+            losses = np.sqrt(np.asarray(state.recent, dtype=np.float64))
+            report(Progress(stage, int(state.step) // batches, epochs, losses))
+    point_steps = np.minimum(np.arange(EVALUATIONS + 1) * interval, epochs) * batches
+    return _fit(state, inputs, targets, point_steps, epochs * batches)
+
+
+def _calls(
+    state: State, data: Blocks, knobs: Knobs, plan: Plan, orders: "_Orders", deadline: float | None
+) -> Iterator[State]:
+    """States after calls of about half a second, so that a user can interrupt between them."""
+    total = int(knobs.epochs) * plan.batches
+    step, most = 0, 1
+    while step < total and np.any(np.asarray(state.codes) == RUNNING):
+        began = time.monotonic()
+        left = SECONDS_PER_CALL if deadline is None else min(SECONDS_PER_CALL, deadline - began)
+        if left <= 0:
+            return
+        first_epoch, rows = orders.around(step // plan.batches)
+        until = min(step + most, total, (first_epoch + len(rows)) * plan.batches)
+        before = step
+        state = advance(
+            state, data, jnp.asarray(rows), jnp.int32(first_epoch), jnp.int32(until), knobs, plan
+        )
+        step = int(state.step)  # waits for the result
+        rate = (step - before) / (time.monotonic() - began)
+        most = int(np.clip(rate * left, 1, 8 * most))
+        yield state
+
+
+class _Orders:
+    """The order of the samples in every epoch, from the seed and the epoch alone."""
+
+    def __init__(self, seed: int, samples: int) -> None:
+        self.seed, self.samples = seed, samples
+        self.epochs = max(1, min(64, ORDERS_KEPT // samples))
+        self.first = -1
+        self.rows = np.zeros((0, samples), dtype=np.int32)
+
+    def around(self, epoch: int) -> tuple[int, Int[np.ndarray, "epochs samples"]]:
+        """The first epoch of the group that holds `epoch`, and the orders of that group."""
+        first = epoch // self.epochs * self.epochs
+        if first != self.first:
+            epochs = range(first, first + self.epochs)
+            generators = [np.random.default_rng((self.seed, e)) for e in epochs]
+            orders = [generator.permutation(self.samples) for generator in generators]
+            self.first, self.rows = first, np.array(orders, dtype=np.int32)
+        return self.first, self.rows
+
+
+def _batch_size(samples: int) -> int:
+    """The batch size when the settings name none."""
+    return min(256, samples)
+
+
+def _fit(
+    state: State,
+    inputs: Float[np.ndarray, "samples inputs"],
+    targets: Float[np.ndarray, "samples outputs"],
+    point_steps: Int[np.ndarray, " points"],
+    total: int,
+) -> Fit:
+    """Each student at its last weights or the best ones measured, whichever are better."""
+    now, best = state.students.at_rest(), state.best.at_rest()
+    with double():
+        data = in_blocks(inputs, targets, dtype=np.float64)
+        losses_now, losses_best = (
+            np.asarray(_losses_of(now, data)),
+            np.asarray(_losses_of(best, data)),
+        )
+    take_now = losses_now < losses_best  # False where either is NaN
+    chosen = jax.tree.map(
+        lambda new, old: np.where(take_now.reshape(-1, *[1] * (old.ndim - 1)), new, old), now, best
+    )
+    losses = np.where(take_now, losses_now, losses_best)
+    codes = np.asarray(state.codes)
+    losses[codes == DIVERGED] = np.inf
+    unfinished = StopReason.STEPS if int(state.step) >= total else StopReason.TIME
+    histories = [
+        [
+            (int(step), float(loss))
+            for step, loss in zip(point_steps, curve, strict=True)
+            if np.isfinite(loss)
+        ]
+        for curve in np.asarray(state.curves, dtype=np.float64).T
+    ]
+    stops = [_REASONS.get(int(code), unfinished) for code in codes]
+    return Fit.from_histories(chosen, losses.tolist(), histories, stops)
+
+
+@jax.jit
+def _losses_of(students: Network, data: Blocks) -> Float[Array, " students"]:
+    return jax.vmap(mean_squared_error, in_axes=(0, None))(students, data)
+
+
+def _check(settings: AdamSettings) -> None:
+    if settings.schedule not in ("cosine", "plateau"):
+        raise InvalidInputError(
+            f"schedule must be 'cosine' or 'plateau', not {settings.schedule!r}."
+        )
+    for name in ("learning_rate", "batch_size", "epochs", "patience"):
+        value = getattr(settings, name)
+        if value is not None and not value > 0:
+            raise InvalidInputError(f"{name} must be positive, got {value}.")
+    if not 0 < settings.factor < 1:
+        raise InvalidInputError(f"factor must be between 0 and 1, got {settings.factor}.")

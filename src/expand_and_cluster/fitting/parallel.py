@@ -1,0 +1,32 @@
+"""Independent fits on threads: compiled programs leave Python's lock while they run."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+Result = TypeVar("Result")
+
+
+def cores() -> int:
+    """Cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def run_on_threads(work: Callable[[int], Result], count: int) -> list[Result]:
+    """Results of `work(0) ... work(count - 1)`, in order.
+
+    LAPACK's own threads are switched off for the duration: on small matrices they only wait for
+    each other. When one call raises, or the user interrupts, calls that have not begun are
+    dropped and the error is raised once the running ones have ended.
+    """
+    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), count)) as pool:
+        futures = [pool.submit(work, index) for index in range(count)]
+        try:
+            wait(futures, return_when=FIRST_EXCEPTION)
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise

@@ -1,0 +1,68 @@
+"""What every way of fitting returns."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from expand_and_cluster.core.network import Network
+
+
+class StopReason(StrEnum):
+    """Why a student's training ended."""
+
+    TARGET = "reached the target loss"
+    STALLED = "no further descent"
+    STEPS = "used all steps"
+    TIME = "used all time"
+    DIVERGED = "loss became NaN or infinite"
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Trained students with the history of their losses.
+
+    Losses are mean squared errors over samples and outputs; a diverged student's is infinite and
+    its weights are those of its best step.
+
+    Attributes:
+        students: Ensemble with NumPy float64 leaves.
+        losses: Final loss of every student.
+        steps: Optimiser steps at which the curves are recorded.
+        curves: Loss of every student at these steps, NaN after it stopped.
+        stops: Why each student stopped.
+    """
+
+    students: Network
+    losses: Float[np.ndarray, " students"]
+    steps: Int[np.ndarray, " points"]
+    curves: Float[np.ndarray, "students points"]
+    stops: tuple[StopReason, ...]
+
+    @property
+    def best(self) -> int:
+        """Index of the student with the lowest loss."""
+        return int(np.argmin(self.losses))
+
+    @staticmethod
+    def from_histories(
+        students: Network,
+        losses: list[float],
+        histories: list[list[tuple[int, float]]],
+        stops: list[StopReason],
+    ) -> "Fit":
+        """Lay the students' (step, loss) records on one common axis of steps."""
+        steps = sorted({step for history in histories for step, _ in history})
+        position = {step: i for i, step in enumerate(steps)}
+        curves = np.full((len(histories), len(steps)), np.nan)
+        for row, history in zip(curves, histories, strict=True):
+            for step, loss in history:
+                row[position[step]] = loss
+        return Fit(
+            students,
+            np.array([loss if np.isfinite(loss) else np.inf for loss in losses]),
+            np.array(steps, dtype=np.int64),
+            curves,
+            tuple(stops),
+        )

@@ -1,0 +1,242 @@
+"""The one entry: recover a network from its answers, room by room in the order of the paper."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.errors import InterruptedRecoveryError
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.queries.oracle import Oracle
+from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.samplers import Gaussian, Sampler
+from expand_and_cluster.queries.scale import find_scale
+from expand_and_cluster.queries.validation import Request, validate_request
+from expand_and_cluster.reconstruction.search import Search, SearchSettings
+from expand_and_cluster.recovery import ExpansionCurve, Recovery
+from expand_and_cluster.students.expansion import expand
+from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.summary import summarise
+
+HELD_OUT = 0.1
+MIN_CLUSTER_FRACTION = 0.5
+MAX_CLUSTER_ANGLE = np.pi / 12
+ROUNDS = 6
+
+
+def recover(
+    source: QueryPairs | Callable[[np.ndarray], ArrayLike],
+    *,
+    inputs: Sampler | ArrayLike | None = None,
+    activation: str | Callable[[Array], Array] | Activation,
+    hidden_layers: int = 1,
+    width: int | None = None,
+    students: int = 10,
+    min_cluster_fraction: float | None = None,
+    max_cluster_angle: float | None = None,
+    outputs: str = "logits",
+    max_queries: int | None = None,
+    seed: int = 0,
+    fit: str | None = None,
+    time_budget: float | None = None,
+    progress: Reporter | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+) -> Recovery:
+    """Recover a network from pairs of inputs and outputs, or by asking it.
+
+    Args:
+        source: Answered pairs, or a callable from (rows, inputs) to (rows, outputs) to ask.
+        inputs: Where questions come from (a sampler, or an array to draw from); for a callable.
+        activation: Name of the catalogue, or an elementwise function written with `jax.numpy`.
+        hidden_layers: Number of hidden layers.
+        width: Hidden neurons of a student; None lets the expansion phase find it.
+        students: Number of students (paper: N).
+        min_cluster_fraction: Share of the students that a cluster must hold (paper: gamma);
+            None means 0.5.
+        max_cluster_angle: Largest median angle within a cluster in radians (paper: beta); None
+            means pi / 12.
+        outputs: What the outputs are: "logits".
+        max_queries: Most rows that may be asked; needed for a callable.
+        seed: Decides everything random: same seed, same machine, same result.
+        fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
+        time_budget: Seconds after which the best network so far is returned.
+        progress: Called with a `Progress` while the work runs.
+        checkpoint: Folder that keeps answers and trained students; the same call with the same
+            folder goes on from there.
+
+    Returns:
+        The recovered network with a verdict, the evidence and everything that was chosen.
+
+    Raises:
+        InvalidInputError: An argument is refused before any work.
+        OracleError: The callable failed; `partial` holds the pairs answered so far.
+        QueryBudgetError: `max_queries` does not suffice for what has to be asked.
+        InterruptedRecoveryError: Ctrl-C; the checkpoint resumes.
+
+    Source: Martinelli et al., section 5 and appendix A.3.
+    """
+    began = time.monotonic()
+    request = validate_request(
+        source,
+        inputs=inputs,
+        activation=activation,
+        hidden_layers=hidden_layers,
+        width=width,
+        students=students,
+        min_cluster_fraction=min_cluster_fraction,
+        max_cluster_angle=max_cluster_angle,
+        outputs=outputs,
+        max_queries=max_queries,
+        seed=seed,
+        fit=fit,
+        time_budget=time_budget,
+        progress=progress,
+        checkpoint=checkpoint,
+    )
+    deadline = None if request.time_budget is None else began + request.time_budget
+    reached: dict[str, Any] = {}
+    try:
+        return _recover(request, began, deadline, reached)
+    except KeyboardInterrupt as stop:
+        resume = "" if request.checkpoint is None else f"; {request.checkpoint} resumes it"
+        raise InterruptedRecoveryError(f"recovery interrupted{resume}.", partial=reached) from stop
+
+
+def _recover(
+    request: Request, began: float, deadline: float | None, reached: dict[str, Any]
+) -> Recovery:
+    pairs, queries, sampler = _answers(request)
+    reached["pairs"] = pairs
+    shuffled = pairs.take(np.random.default_rng((request.seed, 1)).permutation(len(pairs)))
+    training, held_out = shuffled.split(HELD_OUT, request.seed)
+    standard = Standardisation.fit(training.inputs, training.outputs)
+    data = TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs))
+    unseen = TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs))
+    store = Checkpoint(request.checkpoint)
+    expansion = None
+    width = request.width
+    if width is None:
+        expansion = _expansion(request, data, unseen, store, deadline)
+        width = expansion.chosen
+    settings = SearchSettings(
+        width=width,
+        students=request.students,
+        seed=request.seed,
+        min_cluster_fraction=request.min_cluster_fraction or MIN_CLUSTER_FRACTION,
+        max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+        method=request.fit,
+        rounds=ROUNDS,
+        noise=_rounding(training.outputs, standard),
+    )
+    search = Search(
+        data,
+        unseen,
+        request.activation,
+        settings,
+        checkpoint=store,
+        report=request.progress,
+        deadline=deadline,
+    )
+    reached["search"] = search.outcome
+    search.run()
+    return summarise(
+        search,
+        standard,
+        expansion=expansion,
+        queries=queries,
+        seconds=time.monotonic() - began,
+        chosen={
+            **_describe(request, sampler),
+            **dataclasses.asdict(settings),
+            "rounds_used": len(search.outcome.rounds),
+        },
+    )
+
+
+def _answers(request: Request) -> tuple[QueryPairs, int, dict[str, Any]]:
+    """All pairs, how many were asked, and how the questions were drawn."""
+    if request.pairs is not None:
+        return request.pairs, len(request.pairs), {}
+    assert request.function is not None and request.sampler is not None
+    folder = None if request.checkpoint is None else request.checkpoint / "queries"
+    oracle = Oracle(
+        request.function,
+        request.input_size,
+        request.max_queries,
+        folder,
+        report=request.progress,
+    )
+    sampler = request.sampler
+    rng = np.random.default_rng((request.seed, 0))
+    if isinstance(sampler, Gaussian) and sampler.scale is None:
+        sampler = find_scale(
+            oracle.ask,
+            sampler,
+            rng,
+            activation=request.activation,
+            max_queries=request.max_queries,
+            report=request.progress,
+        ).sampler
+    left = oracle.left
+    assert left is not None
+    drawn = sampler.draw(left, rng)
+    answers = oracle.ask(drawn)
+    # What was asked while the scale was looked for lies elsewhere; students see one distribution.
+    pairs = QueryPairs.adopt(drawn, answers)
+    check_informative(pairs, name="the oracle's answers")
+    describe = getattr(sampler, "describe", None)
+    return pairs, oracle.asked, {"sampler": describe() if describe else repr(sampler)}
+
+
+def _expansion(
+    request: Request,
+    data: TrainingData,
+    held_out: TrainingData,
+    store: Checkpoint,
+    deadline: float | None,
+) -> ExpansionCurve:
+    saved = store.load("expansion")
+    if saved is not None:
+        arrays, meta = saved
+        return ExpansionCurve(arrays["widths"], arrays["losses"], **meta)
+    found = expand(
+        data,
+        held_out,
+        request.activation,
+        seed=request.seed,
+        method=request.fit,
+        report=request.progress,
+        deadline=deadline,
+    )
+    arrays = {"widths": found.widths, "losses": found.losses}
+    meta = {"criterion": found.criterion, "chosen": found.chosen}
+    if deadline is None or time.monotonic() < deadline:
+        store.save("expansion", arrays, meta)
+    return ExpansionCurve(found.widths, found.losses, found.criterion, found.chosen)
+
+
+def _rounding(outputs: np.ndarray, standard: Standardisation) -> float:
+    """Rounding of the answers in standardised units: zero, unless they are float32 numbers."""
+    if not np.array_equal(outputs, outputs.astype(np.float32)):
+        return 0.0
+    unit = float(np.finfo(np.float32).eps) / 2.0
+    return unit * float(np.sqrt(np.mean((outputs / standard.output_scale) ** 2)))
+
+
+def _describe(request: Request, sampler: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "activation": request.activation.name,
+        "hidden_layers": request.hidden_layers,
+        "outputs": request.outputs,
+        "max_queries": request.max_queries,
+        "held_out_fraction": HELD_OUT,
+        **sampler,
+    }

@@ -1,0 +1,296 @@
+"""Everything that is asked of `recover`, checked before any work."""
+
+import math
+import operator
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+
+from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.activations import catalogue as activations
+from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.samplers import Pool, Sampler, as_sampler
+
+FITS = ("levenberg_marquardt", "adam", "gradient_flow")
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """Checked arguments of a recovery. None leaves a choice to the library.
+
+    Either `pairs` is set, or `function`, `sampler` and `max_queries` are.
+
+    Attributes:
+        pairs: Answered questions, when nothing more can be asked.
+        function: Teacher to ask.
+        sampler: Where questions to it are drawn from.
+        max_queries: Most rows that may be asked.
+        activation: Activation of the hidden neurons.
+        hidden_layers: Number of hidden layers.
+        width: Hidden neurons of a student; None lets the expansion phase find it.
+        students: Number of students.
+        min_cluster_fraction: Share of the students that a cluster needs, 0 to 1.
+        max_cluster_angle: Largest median angle within a cluster, in radians.
+        outputs: What the teacher's outputs are.
+        seed: Decides everything random.
+        fit: How students are trained.
+        time_budget: Seconds.
+        progress: Told what is going on.
+        checkpoint: Folder to resume from and write to.
+    """
+
+    pairs: QueryPairs | None
+    function: Callable[[np.ndarray], Any] | None
+    sampler: Sampler | None
+    max_queries: int | None
+    activation: Activation
+    hidden_layers: int
+    width: int | None
+    students: int
+    min_cluster_fraction: float | None
+    max_cluster_angle: float | None
+    outputs: str
+    seed: int
+    fit: str | None
+    time_budget: float | None
+    progress: Reporter
+    checkpoint: Path | None
+
+    @property
+    def input_size(self) -> int:
+        """Number of inputs of the teacher."""
+        if self.pairs is not None:
+            return self.pairs.input_size
+        assert self.sampler is not None
+        return self.sampler.size
+
+
+def validate_request(
+    source: Any,
+    *,
+    inputs: Any = None,
+    activation: Any,
+    hidden_layers: Any = 1,
+    width: Any = None,
+    students: Any = 10,
+    min_cluster_fraction: Any = None,
+    max_cluster_angle: Any = None,
+    outputs: Any = "logits",
+    max_queries: Any = None,
+    seed: Any = 0,
+    fit: Any = None,
+    time_budget: Any = None,
+    progress: Any = None,
+    checkpoint: Any = None,
+) -> Request:
+    """Check all arguments of `recover`.
+
+    Args:
+        source: `QueryPairs`, or a callable teacher.
+        inputs: Sampler or array to draw questions from; needed with a teacher only.
+        activation: Name of the catalogue, `Activation`, or `jax.numpy` function.
+        hidden_layers: 1.
+        width: At least 1, or None.
+        students: At least 2.
+        min_cluster_fraction: Above 0, at most 1, or None.
+        max_cluster_angle: Radians, above 0, at most pi / 2, or None.
+        outputs: "logits".
+        max_queries: At least 1; needed with a teacher only.
+        seed: At least 0.
+        fit: One of `FITS`, or None.
+        time_budget: Seconds, above 0, or None.
+        progress: Callable, or None.
+        checkpoint: Folder, which need not exist yet, or None.
+
+    Returns:
+        The arguments in their final types.
+
+    Raises:
+        InvalidInputError: Says in one sentence which argument, what came and what was expected.
+    """
+    settings = {
+        "hidden_layers": _hidden_layers(hidden_layers),
+        "width": None if width is None else _whole("width", width, 1),
+        "students": _whole("students", students, 2, why="clusters are what students agree on"),
+        "min_cluster_fraction": _number("min_cluster_fraction", min_cluster_fraction, 1.0, "1"),
+        "max_cluster_angle": _number(
+            "max_cluster_angle", max_cluster_angle, math.pi / 2, "pi / 2 (radians)"
+        ),
+        "outputs": _outputs(outputs),
+        "seed": _whole("seed", seed, 0),
+        "fit": _fit(fit),
+        "time_budget": _number("time_budget", time_budget, math.inf, "infinity"),
+        "progress": _progress(progress),
+        "checkpoint": _folder(checkpoint),
+        "activation": _activation(activation),
+    }
+    if isinstance(source, QueryPairs):
+        _refuse_with_pairs(inputs, max_queries)
+        check_informative(source)
+        return Request(pairs=source, function=None, sampler=None, max_queries=None, **settings)
+    _check_teacher(source)
+    sampler = _sampler(source, inputs)
+    budget = _budget(max_queries, sampler)
+    return Request(pairs=None, function=source, sampler=sampler, max_queries=budget, **settings)
+
+
+def _refuse_with_pairs(inputs: Any, max_queries: Any) -> None:
+    for name, value in (("inputs", inputs), ("max_queries", max_queries)):
+        if value is not None:
+            raise InvalidInputError(
+                f"{name} is for a teacher that can be asked, but QueryPairs were given, which are "
+                f"already answered; leave {name} out or give a callable teacher."
+            )
+
+
+def _check_teacher(source: Any) -> None:
+    if isinstance(source, tuple | list | Mapping):
+        raise InvalidInputError(
+            f"source is a {type(source).__name__}; wrap arrays of inputs and outputs as "
+            "eac.QueryPairs(inputs, outputs)."
+        )
+    if isinstance(source, type) or not callable(source):
+        shown = source.__name__ if isinstance(source, type) else type(source).__name__
+        raise InvalidInputError(
+            f"source must be eac.QueryPairs(inputs, outputs) or a callable from (n, d_in) to "
+            f"(n, d_out) arrays, got {shown}."
+        )
+    if isinstance(source, Network) and source.students is not None:
+        raise InvalidInputError(
+            f"source is an ensemble of {source.students} networks; give one of them, "
+            "network.student(0) for example."
+        )
+
+
+def _sampler(source: Any, inputs: Any) -> Sampler:
+    if inputs is None:
+        raise InvalidInputError(
+            "inputs is missing: a callable teacher needs a sampler or an array to draw questions "
+            "from, for example inputs=eac.Gaussian(784)."
+        )
+    sampler = as_sampler(inputs)
+    if isinstance(source, Network) and source.input_size != sampler.size:
+        raise InvalidInputError(
+            f"inputs gives questions of {sampler.size} numbers, but the teacher takes "
+            f"{source.input_size}."
+        )
+    return sampler
+
+
+def _budget(max_queries: Any, sampler: Sampler) -> int:
+    if max_queries is None:
+        raise InvalidInputError(
+            "max_queries is missing: say how many rows a callable teacher may be asked at most, "
+            "for example max_queries=65_536."
+        )
+    budget = _whole("max_queries", max_queries, 1)
+    _check_enough("max_queries", budget)
+    if isinstance(sampler, Pool):
+        _check_enough("inputs", sampler.available)
+    return budget
+
+
+def _check_enough(name: str, rows: int) -> None:
+    # However many outputs there are, two rows leave a neuron's output weights and biases alone
+    # undetermined. What follows from the number of outputs is checked on the first answers.
+    if rows < 3:
+        raise InvalidInputError(
+            f"{name} allows {rows} questions, but a single hidden neuron needs the answers to at "
+            "least 3."
+        )
+
+
+def _hidden_layers(value: Any) -> int:
+    layers = _whole("hidden_layers", value, 1)
+    if layers != 1:
+        raise InvalidInputError(
+            f"hidden_layers={layers} is not supported in this version; only 1 is."
+        )
+    return layers
+
+
+def _activation(value: Any) -> Activation:
+    if isinstance(value, str) and value == "auto":
+        raise InvalidInputError(
+            'activation="auto": identifying the activation is not supported in this version; name '
+            f"one of {', '.join(activations)}, or give a function written with jax.numpy."
+        )
+    return resolve(value)
+
+
+def _outputs(value: Any) -> str:
+    if not isinstance(value, str):
+        kind = "an array" if hasattr(value, "__array__") else repr(value)
+        raise InvalidInputError(
+            f'outputs must be "logits", got {kind}; answers belong in eac.QueryPairs(inputs, '
+            "outputs)."
+        )
+    if value == "probabilities":
+        raise InvalidInputError(
+            'outputs="probabilities" is not supported in this version; give logits (before the '
+            "softmax)."
+        )
+    if value != "logits":
+        raise InvalidInputError(f'outputs must be "logits", got {value!r}.')
+    return value
+
+
+def _fit(value: Any) -> str | None:
+    if value is None or (isinstance(value, str) and value in FITS):
+        return value
+    raise InvalidInputError(f"fit must be None or one of {', '.join(FITS)}, got {value!r}.")
+
+
+def _progress(value: Any) -> Reporter:
+    if value is None:
+        return silent
+    if not callable(value):
+        raise InvalidInputError(
+            f"progress must be a callable that takes one eac.Progress, got {type(value).__name__}."
+        )
+    return cast(Reporter, value)
+
+
+def _folder(value: Any) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str | os.PathLike) or not os.fspath(value):
+        raise InvalidInputError(f"checkpoint must be the path of a folder, got {value!r}.")
+    folder = Path(os.fsdecode(value))
+    for place in (folder, *folder.parents):
+        if place.exists():
+            if not place.is_dir():
+                raise InvalidInputError(
+                    f"checkpoint must be a folder, but {place} is an existing file; give another "
+                    "path."
+                )
+            break
+    return folder
+
+
+def _whole(name: str, value: Any, least: int, why: str = "") -> int:
+    expected = f"a whole number, at least {least}" + (f" ({why})" if why else "")
+    try:
+        number = operator.index(value)
+    except TypeError:
+        number = None
+    if number is None or number < least or isinstance(value, bool | np.bool):
+        raise InvalidInputError(f"{name} must be {expected}, got {value!r}.")
+    return number
+
+
+def _number(name: str, value: Any, most: float, limit: str) -> float | None:
+    if value is None:
+        return None
+    allowed = isinstance(value, int | float | np.integer | np.floating)
+    if not allowed or isinstance(value, bool) or not (0.0 < value <= most and value < math.inf):
+        bound = "" if most == math.inf else f" and at most {limit}"
+        raise InvalidInputError(f"{name} must be a number above 0{bound}, got {value!r}.")
+    return float(value)

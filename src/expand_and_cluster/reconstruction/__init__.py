@@ -1,0 +1,1 @@
+"""Step 3, rebuild: collapse, solve, polish, prune, resolve signs, reduce."""

@@ -1,0 +1,83 @@
+"""Remove neurons that the others can do without, until none is left over."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+
+# How many neurons are tried, cheapest first, before pruning ends.
+TRIES = 3
+
+
+@dataclass(frozen=True)
+class Removal:
+    """One neuron that was removed, and why the network does not need it."""
+
+    width: int
+    reason: str
+
+
+def prune(
+    bench: Workbench, candidate: Candidate, *, steps: int = 100, sure: bool = False
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """Remove neurons one at a time for as long as the loss comes back.
+
+    A neuron whose removal costs nothing (a duplicate, a zero type, a constant type: paper, Fig. 2)
+    goes at once. Others are tried cheapest first: removed, output weights solved, all weights
+    polished; the removal stands if the loss is again what it was.
+
+    Args:
+        bench: Where candidates are solved and polished.
+        candidate: What to prune.
+        steps: Most steps of one polish.
+        sure: Stop when nothing is free any more and the loss is at rounding: a network whose
+            weights are all pinned down by the data has no neuron to spare.
+    """
+    removals: list[Removal] = []
+    while candidate.width > 1:
+        free = _remove_free(bench, candidate)
+        if free is not None:
+            candidate, removal = free
+        elif sure and bench.at_floor(candidate):
+            break
+        else:
+            tried = _remove_costly(bench, candidate, steps)
+            if tried is None:
+                break
+            candidate, removal = tried
+        removals.append(removal)
+    return candidate, tuple(removals)
+
+
+def _remove_free(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Removal] | None:
+    costs = bench.removal_costs(candidate)
+    cheapest = int(np.argmin(costs))
+    allowed = max(0.1 * candidate.loss, 10.0 * bench.floor(candidate))
+    if costs[cheapest] > allowed:
+        return None
+    left = _without(bench, candidate, cheapest)
+    if left.loss > candidate.loss + 10.0 * allowed:
+        return None
+    reason = f"the others give the same outputs without it (loss rises by {costs[cheapest]:.1e})"
+    return left, Removal(left.width, reason)
+
+
+def _remove_costly(
+    bench: Workbench, candidate: Candidate, steps: int
+) -> tuple[Candidate, Removal] | None:
+    costs = bench.removal_costs(candidate)
+    for neuron in np.argsort(costs)[: min(TRIES, candidate.width)]:
+        left = bench.polish(
+            _without(bench, candidate, int(neuron)), steps=steps, damping=1e-3, patience=20
+        )
+        if bench.at_floor(left) or left.loss <= 1.5 * candidate.loss:
+            reason = f"the others make up for it once polished (loss {left.loss:.1e})"
+            return left, Removal(left.width, reason)
+    return None
+
+
+def _without(bench: Workbench, candidate: Candidate, neuron: int) -> Candidate:
+    present = candidate.present.copy()
+    present[neuron] = False
+    return bench.solve_outputs(candidate.network, present)

@@ -1,0 +1,64 @@
+"""From input vectors that may be the teacher's to the smallest network that fits."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.prune import Removal, prune
+from expand_and_cluster.reconstruction.signs import resolve_signs
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """A rebuilt network in standardised coordinates.
+
+    Attributes:
+        network: The network; its skip is None wherever it could be folded away.
+        loss: Mean squared error on the training pairs.
+        exact: Whether nothing but rounding is left of the error.
+        removals: Neurons removed on the way.
+        skip_left: Largest weight of a skip that no choice of signs makes vanish, else 0.
+    """
+
+    network: Network
+    loss: float
+    exact: bool
+    removals: tuple[Removal, ...]
+    skip_left: float
+
+
+def rebuild(
+    bench: Workbench, vectors: Float[np.ndarray, "neurons inputs_and_bias"], capacity: int
+) -> Rebuilt:
+    """Solve, polish and prune these neurons; then resolve the signs that are still open.
+
+    Args:
+        bench: Pairs and activation.
+        vectors: Input vectors of the neurons to start from.
+        capacity: Padded width, at least their number.
+    """
+    candidate = bench.polish(bench.start(vectors, capacity))
+    candidate, removals = prune(bench, candidate, sure=True)
+    return finish(bench, bench.polish(candidate, damping=1e-8), removals)
+
+
+def finish(bench: Workbench, candidate: Candidate, removals: tuple[Removal, ...]) -> Rebuilt:
+    """The candidate as an ordinary network, its affine left-over folded away where it can be."""
+    exact = bench.at_floor(candidate)
+    network = candidate.compact()
+    rule = bench.activation.symmetry.flip
+    if network.skip is None or rule is None or not exact:
+        return Rebuilt(network, candidate.loss, exact, removals, 0.0)
+    tolerance = 1e-6 * max(1.0, float(np.abs(network.layers[1].weight).max()))
+    flipped, left = resolve_signs(network, rule, tolerance=tolerance)
+    assert flipped.skip is not None
+    if left > tolerance:
+        return Rebuilt(network, candidate.loss, exact, removals, left)
+    last = flipped.layers[1]
+    plain = flipped.replace(
+        layers=(flipped.layers[0], Layer(last.weight, last.bias + flipped.skip.bias)), skip=None
+    )
+    return Rebuilt(plain, candidate.loss, exact, removals, 0.0)

@@ -1,0 +1,293 @@
+"""Train students, rebuild, and go on with new students until the rebuilt network is exact."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from expand_and_cluster.clusters.cut_rules import paper_height, plateau_height
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.progress import Progress, Reporter
+from expand_and_cluster.fitting.result import Fit, StopReason
+from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction.consensus import (
+    Consensus,
+    Population,
+    find_consensus,
+    gather,
+)
+from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild
+from expand_and_cluster.students.training import (
+    TrainingData,
+    default_fit,
+    samples_for,
+    train_students,
+)
+
+# Pairs that reconstruction sees where students were trained by batches on more.
+MOST_SAMPLES = 8192
+# Widths of later ensembles, as a share of the first: narrower students are cheaper and, near the
+# teacher's width, converge to exactly zero more often; wider ones avoid bad minima.
+LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)
+# Students that are rebuilt on their own where they do not agree.
+ALONE = 3
+
+
+@dataclass(frozen=True)
+class SearchSettings:
+    """What a search may do.
+
+    Attributes:
+        width: Hidden neurons of the students of the first round.
+        students: Students of every round.
+        seed: Seed of all rounds.
+        min_cluster_fraction: Share of the students a cluster needs.
+        max_cluster_angle: Largest median angle within a cluster, in radians.
+        method: Way of fitting, or None to choose by size.
+        rounds: Most ensembles.
+        noise: Rounding of the answers, in standardised units.
+    """
+
+    width: int
+    students: int
+    seed: int
+    min_cluster_fraction: float
+    max_cluster_angle: float
+    method: str | None
+    rounds: int
+    noise: float = 0.0
+
+
+@dataclass
+class Outcome:
+    """What a search found.
+
+    Attributes:
+        rebuilt: The best network so far, in standardised coordinates.
+        held_out: Its mean squared error on pairs nobody was fitted to.
+        source: How it came about.
+        rounds: All ensembles that were trained.
+        population: Neurons of the ensemble that gave it.
+        consensus: Their clusters, None where no two neurons took part.
+    """
+
+    rebuilt: Rebuilt | None = None
+    held_out: float = float("inf")
+    source: str = ""
+    rounds: list[Fit] = field(default_factory=list)
+    population: Population | None = None
+    consensus: Consensus | None = None
+
+
+class Search:
+    """One recovery's training and rebuilding, in standardised coordinates.
+
+    Args:
+        data: Pairs to fit, in random order.
+        held_out: Pairs to judge by.
+        activation: Activation of the teacher.
+        settings: What may be done.
+        checkpoint: Keeps every trained ensemble.
+        report: Receives progress.
+        deadline: `time.monotonic()` after which the search ends with what it has.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        held_out: TrainingData,
+        activation: Activation,
+        settings: SearchSettings,
+        *,
+        checkpoint: Checkpoint,
+        report: Reporter,
+        deadline: float | None = None,
+    ) -> None:
+        """Store the pairs and settings."""
+        self.data = data
+        self.held_out = held_out
+        self.activation = activation
+        self.settings = settings
+        self.outcome = Outcome()
+        self._checkpoint = checkpoint
+        self._report = report
+        self._deadline = deadline
+        self._benches: dict[tuple[int, bool], Workbench] = {}
+
+    def run(self) -> Outcome:
+        """Train and rebuild until a network is exact, or rounds or time are used up."""
+        for index in range(self.settings.rounds):
+            fit, width = self._train(index)
+            self.outcome.rounds.append(fit)
+            if self._rebuild_round(fit, width, index):
+                break
+            if self._late():
+                break
+        return self.outcome
+
+    def judging_bench(self) -> Workbench:
+        """Bench without skip on which the outcome is judged."""
+        return self._bench(self.settings.width, skip=False)
+
+    def _late(self) -> bool:
+        return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _train(self, index: int) -> tuple[Fit, int]:
+        chosen = self.settings
+        share = 1.0 if index == 0 else LATER_WIDTHS[(index - 1) % len(LATER_WIDTHS)]
+        width = max(2, round(share * chosen.width))
+        name = f"students-{index}"
+        saved = self._checkpoint.load(name)
+        if saved is not None:
+            return _fit_from_arrays(*saved, self.activation), width
+        fit = train_students(
+            self.data,
+            width,
+            self.activation,
+            count=chosen.students,
+            seed=chosen.seed,
+            method=chosen.method,
+            first=index * chosen.students,
+            report=self._report,
+            stage="train students" if index == 0 else f"train students, round {index + 1}",
+            deadline=self._deadline,
+        )
+        if not self._late():
+            self._checkpoint.save(name, *_fit_to_arrays(fit))
+        return fit, width
+
+    def _bench(self, width: int, *, skip: bool) -> Workbench:
+        method = self.settings.method or default_fit(self.data.inputs.shape[1], width)
+        widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
+        count = min(samples_for(method, widths, len(self.data.inputs)), MOST_SAMPLES)
+        key = (count, skip)
+        if key not in self._benches:
+            self._benches[key] = Workbench(
+                self.data.first(count),
+                self.activation,
+                skip=skip,
+                noise=self.settings.noise,
+                deadline=self._deadline,
+            )
+        return self._benches[key]
+
+    def _rebuild_round(self, fit: Fit, width: int, index: int) -> bool:
+        rule = self.activation.symmetry.flip
+        bench = self._bench(width, skip=rule is not None and rule.linear != 0.0)
+        if not np.isfinite(fit.losses).any():
+            return False
+        population = self._gather(bench, fit)
+        done = 0
+        for source, consensus, vectors in self._starts(population, fit):
+            self._report(Progress("rebuild", done, None, note=source))
+            done += 1
+            rebuilt = self._plain(width, rebuild(bench, vectors, _capacity(len(vectors), width)))
+            self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
+            if self._exact(bench):
+                return True
+            if self._late():
+                break
+        return False
+
+    def _gather(self, bench: Workbench, fit: Fit) -> Population:
+        activations = np.stack(
+            [bench.features(fit.students.student(i)) for i in range(len(fit.losses))]
+        )
+        return gather(fit.students, fit.losses, activations, self.data.inputs)
+
+    def _starts(
+        self, population: Population, fit: Fit
+    ) -> Iterator[tuple[str, Consensus | None, np.ndarray]]:
+        symmetry = self.activation.symmetry
+        tried: set[int] = set()
+        first: Consensus | None = None
+        for name, rule in (("consensus", plateau_height), ("the paper's cut", paper_height)):
+            consensus = find_consensus(
+                population,
+                min_cluster_fraction=self.settings.min_cluster_fraction,
+                max_cluster_angle=self.settings.max_cluster_angle,
+                sign_free=symmetry.flip is not None,
+                scale_free=symmetry.scale_free,
+                rule=rule,
+            )
+            first = first or consensus
+            if consensus is None or not 0 < len(consensus.candidates) <= 2 * fit.students.widths[1]:
+                continue
+            if len(consensus.candidates) not in tried:
+                tried.add(len(consensus.candidates))
+                yield name, consensus, consensus.candidates
+        for student in np.argsort(fit.losses)[:ALONE]:
+            own = population.of(int(student))
+            if len(own):
+                yield f"student {student} alone", first, own
+
+    def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
+        """Polish once more without the skip, where signs made it vanish."""
+        symmetry = self.activation.symmetry
+        if symmetry.flip is None or symmetry.flip.linear == 0.0 or not rebuilt.exact:
+            return rebuilt
+        if rebuilt.skip_left > 0.0:
+            return rebuilt
+        bench = self._bench(width, skip=False)
+        vectors = rebuilt.network.input_vectors
+        start = bench.start(vectors, _capacity(len(vectors), width))
+        final = bench.polish(start, damping=1e-8)
+        return Rebuilt(
+            final.compact(), final.loss, bench.at_floor(final), rebuilt.removals, 0.0
+        )
+
+    def _keep(
+        self,
+        rebuilt: Rebuilt,
+        source: str,
+        population: Population,
+        consensus: Consensus | None,
+    ) -> None:
+        error = float(
+            np.mean((rebuilt.network(self.held_out.inputs) - self.held_out.targets) ** 2)
+        )
+        if np.isfinite(error) and error < self.outcome.held_out:
+            self.outcome.rebuilt, self.outcome.held_out = rebuilt, error
+            self.outcome.source = source
+            self.outcome.population, self.outcome.consensus = population, consensus
+
+    def _exact(self, bench: Workbench) -> bool:
+        rebuilt = self.outcome.rebuilt
+        if rebuilt is None or not rebuilt.exact:
+            return False
+        return self.outcome.held_out <= 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
+
+
+def _capacity(neurons: int, width: int) -> int:
+    """Padded width: the students' own while that is small, so that one program serves both."""
+    if neurons <= width <= 16:
+        return width
+    step = 4 if neurons <= 16 else 8
+    return -(-neurons // step) * step
+
+
+def _fit_to_arrays(fit: Fit) -> tuple[dict[str, np.ndarray], dict[str, object]]:
+    arrays = {"losses": fit.losses, "steps": fit.steps, "curves": fit.curves}
+    for i, layer in enumerate(fit.students.layers):
+        arrays[f"weight-{i}"] = np.asarray(layer.weight)
+        arrays[f"bias-{i}"] = np.asarray(layer.bias)
+    return arrays, {"stops": [stop.name for stop in fit.stops]}
+
+
+def _fit_from_arrays(
+    arrays: dict[str, np.ndarray], meta: dict[str, list[str]], activation: Activation
+) -> Fit:
+    count = sum(name.startswith("weight-") for name in arrays)
+    layers = tuple(Layer(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
+    return Fit(
+        Network(layers, activation),
+        arrays["losses"],
+        arrays["steps"],
+        arrays["curves"],
+        tuple(StopReason[name] for name in meta["stops"]),
+    )
+
+

@@ -1,0 +1,1 @@
+"""Step 1, expand: how wide students are, where they start, how they are trained."""

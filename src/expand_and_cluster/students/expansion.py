@@ -1,0 +1,109 @@
+"""Find the width at which students reach near-zero loss (paper, section 5, Fig. A.2B)."""
+
+import numpy as np
+from dataclasses import dataclass
+
+from jaxtyping import Float, Int
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.students.training import TrainingData, default_fit, train_students
+
+# Root mean squared error, relative to the spread of the outputs, that counts as near zero: a
+# student that misses a neuron of the teacher stays above it, one that has them all passes it long
+# before it converges.
+CRITERION = {"levenberg_marquardt": 1e-3, "adam": 3e-2, "gradient_flow": 1e-2}
+# Budget of one student of the expansion.
+STEPS = {"levenberg_marquardt": 80, "adam": 150, "gradient_flow": None}
+WIDEST = 1024
+
+
+@dataclass(frozen=True)
+class Expansion:
+    """Losses against width.
+
+    Attributes:
+        widths: Widths tried, growing.
+        losses: Held-out error of every student, relative to the spread of the outputs.
+        criterion: Error that counts as near zero.
+        chosen: Width for the students.
+        reached: Whether the criterion was met.
+    """
+
+    widths: Int[np.ndarray, " widths"]
+    losses: Float[np.ndarray, "widths students"]
+    criterion: float
+    chosen: int
+    reached: bool
+
+
+def expand(
+    data: TrainingData,
+    held_out: TrainingData,
+    activation: Activation,
+    *,
+    seed: int,
+    students: int = 2,
+    method: str | None = None,
+    report: Reporter = silent,
+    deadline: float | None = None,
+) -> Expansion:
+    """Double the width until students imitate the pairs, each width under the same budget.
+
+    Growth also ends where a student would have more weights than there are equations, or where
+    wider students are no better any more.
+
+    Args:
+        data: Standardised training pairs.
+        held_out: Standardised pairs the students do not see.
+        activation: Activation of the students.
+        seed: Seed of the students.
+        students: How many at each width.
+        method: Way of fitting; None chooses by size, width by width.
+        report: Receives progress.
+        deadline: `time.monotonic()` after which growth ends.
+
+    Returns:
+        The curve. The chosen width is twice the first one at which a student meets the criterion
+        (wide students converge more often, paper Fig. 4C), or the best one if none does.
+    """
+    inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
+    width = 4
+    widths: list[int] = []
+    losses: list[np.ndarray] = []
+    criterion = 0.0
+    while True:
+        chosen = method or default_fit(inputs, width)
+        criterion = CRITERION[chosen]
+        fit = train_students(
+            data,
+            width,
+            activation,
+            count=students,
+            seed=seed,
+            method=chosen,
+            steps=STEPS[chosen],
+            report=report,
+            stage=f"expand: width {width}",
+            deadline=deadline,
+        )
+        widths.append(width)
+        losses.append(
+            np.array(
+                [
+                    np.sqrt(np.mean((fit.students.student(i)(held_out.inputs) - held_out.targets) ** 2))
+                    for i in range(students)
+                ]
+            )
+        )
+        reached = bool(np.nanmin(losses[-1]) <= criterion)
+        equations = len(data.inputs) * outputs
+        too_wide = 2 * width * (inputs + 1 + outputs) > equations or 2 * width > WIDEST
+        if reached or too_wide:
+            break
+        width *= 2
+    curve = np.array(losses)
+    best = widths[int(np.argmin(np.nanmin(curve, axis=1)))]
+    wide = 2 * width * (inputs + 1 + outputs) <= equations
+    pick = (2 * width if wide else width) if reached else best
+    return Expansion(np.array(widths), curve, criterion, pick, reached)

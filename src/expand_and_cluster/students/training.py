@@ -1,0 +1,109 @@
+"""Train many students: choose a way of fitting, give every one the same call."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
+from expand_and_cluster.fitting.gradient_flow import fit_gradient_flow
+from expand_and_cluster.fitting.levenberg_marquardt import (
+    LevenbergMarquardtSettings,
+    fit_levenberg_marquardt,
+)
+from expand_and_cluster.fitting.result import Fit
+from expand_and_cluster.students.initial import initial_students
+
+# Above this many input weights of one student, a step of Levenberg-Marquardt (whose solve grows
+# with their cube) costs more than the many epochs of Adam that it replaces.
+MOST_WEIGHTS = 1200
+# Equations that Levenberg-Marquardt sees for every unknown: more only cost time.
+EQUATIONS_PER_WEIGHT = 4
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Standardised pairs that students are trained on."""
+
+    inputs: Float[np.ndarray, "samples inputs"]
+    targets: Float[np.ndarray, "samples outputs"]
+
+    def first(self, count: int) -> "TrainingData":
+        """The first pairs; pairs are in random order."""
+        return TrainingData(self.inputs[:count], self.targets[:count])
+
+
+def default_fit(input_size: int, width: int) -> str:
+    """The way of fitting that suits a student of this size."""
+    small = (input_size + 1) * width <= MOST_WEIGHTS
+    return "levenberg_marquardt" if small else "adam"
+
+
+def samples_for(method: str, widths: tuple[int, ...], available: int) -> int:
+    """How many pairs a fit of these widths is given."""
+    if method == "adam":
+        return available
+    weights = sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
+    return min(available, max(600, EQUATIONS_PER_WEIGHT * weights // widths[-1]))
+
+
+def train_students(
+    data: TrainingData,
+    width: int,
+    activation: Activation,
+    *,
+    count: int,
+    seed: int,
+    method: str | None = None,
+    steps: int | None = None,
+    first: int = 0,
+    report: Reporter = silent,
+    stage: str = "train students",
+    deadline: float | None = None,
+) -> Fit:
+    """Train random students of one hidden layer on standardised pairs.
+
+    Args:
+        data: Standardised pairs in random order.
+        width: Hidden neurons of every student.
+        activation: Their activation.
+        count: How many students.
+        seed: Seed of the ensemble.
+        method: "levenberg_marquardt", "adam", "gradient_flow", or None to choose by size.
+        steps: Most steps (Levenberg-Marquardt) or epochs (Adam) of one student; None for the
+            default of the way of fitting.
+        first: Index of the first student.
+        report: Receives progress.
+        stage: Name of the work in the reports.
+        deadline: `time.monotonic()` after which training stops.
+    """
+    widths = (data.inputs.shape[1], width, data.targets.shape[1])
+    chosen = method or default_fit(widths[0], width)
+    part = data.first(samples_for(chosen, widths, len(data.inputs)))
+    students = initial_students(widths, activation, count=count, seed=seed, first=first)
+    return _fitter(chosen, steps)(
+        students,
+        part.inputs,
+        part.targets,
+        seed=seed,
+        report=report,
+        stage=stage,
+        deadline=deadline,
+    )
+
+
+def _fitter(method: str, steps: int | None) -> Callable[..., Fit]:
+    if method == "levenberg_marquardt":
+        settings = LevenbergMarquardtSettings()
+        if steps is not None:
+            settings = LevenbergMarquardtSettings(steps=steps)
+        return partial(fit_levenberg_marquardt, settings=settings)
+    if method == "adam":
+        chosen = AdamSettings() if steps is None else AdamSettings(epochs=steps)
+        return partial(fit_adam, settings=chosen)
+    return fit_gradient_flow

@@ -1,0 +1,172 @@
+"""Turn what a search found into the record a user receives."""
+
+from typing import Any
+
+import numpy as np
+
+from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction.search import Outcome, Search
+from expand_and_cluster.recovery import (
+    Clustering,
+    ExpansionCurve,
+    LossCurves,
+    NeuronRecord,
+    Recovery,
+    Rejection,
+    Verdict,
+)
+from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.verdict.conditioning import analyse_conditioning
+from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
+
+
+def summarise(
+    search: Search,
+    standard: Standardisation,
+    *,
+    expansion: ExpansionCurve | None,
+    queries: int,
+    seconds: float,
+    chosen: dict[str, Any],
+) -> Recovery:
+    """Judge the best network of a search and lay out all evidence.
+
+    Args:
+        search: A search that has run.
+        standard: Coordinates in which it ran.
+        expansion: Curve of the expansion phase, if there was one.
+        queries: Rows asked or given.
+        seconds: Wall-clock time so far.
+        chosen: Everything that was chosen, by name.
+
+    Raises:
+        EacError: No student ended with a finite loss.
+    """
+    outcome = search.outcome
+    rebuilt, population = outcome.rebuilt, outcome.population
+    if rebuilt is None or population is None:
+        raise EacError(
+            "no student imitates the teacher: all diverged or stayed constant; check that the "
+            "outputs are a function of the inputs, and give more pairs or a larger width.",
+            partial=outcome,
+        )
+    network = rebuilt.network
+    bench = search.judging_bench()
+    floor = float(np.sqrt(bench.floor(bench.as_candidate(network))))
+    held_out = float(np.sqrt(outcome.held_out))
+    support = find_support(network, population)
+    finding = judge(
+        network,
+        analyse_conditioning(network, bench.training),
+        held_out=held_out,
+        floor=floor,
+        support=support,
+        skip_left=rebuilt.skip_left,
+        fitted=rebuilt.exact,
+    )
+    raw = standard.restore(network).at_rest()
+    if raw.skip is None and finding.masked.any():
+        raw = _hold(raw, finding.masked, standard.input_center)
+    return Recovery(
+        network=raw,
+        verdict=Verdict(finding.identified, finding.confidence, finding.reasons),
+        neurons=_neurons(raw, support, finding),
+        queries=queries,
+        seconds=seconds,
+        settings={**chosen, "found_by": outcome.source, "rounding_floor": floor},
+        rejected=_rejected(outcome),
+        masked_inputs=finding.masked,
+        held_inputs=np.where(finding.masked, standard.input_center, 0.0),
+        curves=_curves(search),
+        expansion=expansion,
+        clustering=_clustering(outcome),
+    )
+
+
+def _hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
+    """Set the weights that nothing determines to zero, their mean effect moved into the biases."""
+    first = network.layers[0]
+    weight = np.where(masked, 0.0, first.weight)
+    bias = first.bias + (first.weight - weight) @ center
+    layers = (type(first)(weight, bias), *network.layers[1:])
+    return network.replace(layers=layers)
+
+
+def _neurons(network: Network, support: Support, finding: Finding) -> tuple[NeuronRecord, ...]:
+    hidden = network.activation.symmetry.describe()
+    masked = np.flatnonzero(finding.masked)
+    open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
+    kind = "teacher neuron" if finding.identified else "candidate"
+    return tuple(
+        NeuronRecord(
+            layer=0,
+            index=k,
+            students=tuple(int(s) for s in support.students[k]),
+            agreement=float(support.agreement[k]),
+            type=kind,
+            unidentifiable=hidden + open_inputs,
+        )
+        for k in range(network.hidden_widths[0])
+    )
+
+
+def _rejected(outcome: Outcome) -> tuple[Rejection, ...]:
+    rejected: list[Rejection] = []
+    population, rebuilt = outcome.population, outcome.rebuilt
+    assert population is not None and rebuilt is not None
+    for student in np.flatnonzero(~population.imitating):
+        reason = (
+            f"its error, {np.sqrt(population.losses[student]):.1e} of the outputs' spread, is too "
+            "large for its neurons to be evidence"
+        )
+        rejected.append(Rejection("student", f"student {student}", reason))
+    for student in np.flatnonzero(population.idle.any(axis=1)):
+        idle = np.flatnonzero(population.idle[student])
+        name = f"neurons {', '.join(map(str, idle))} of student {student}"
+        reason = f"contribute less than {population.least_contribution:g} of the outputs' spread"
+        rejected.append(Rejection("neuron", name, reason))
+    if outcome.consensus is not None:
+        for index, cluster in enumerate(outcome.consensus.selection.rejected):
+            rejected.append(Rejection("cluster", f"cluster {index}", cluster.reason))
+    for removal in rebuilt.removals:
+        name = f"candidate removed at width {removal.width + 1}"
+        rejected.append(Rejection("neuron", name, removal.reason))
+    return tuple(rejected)
+
+
+def _curves(search: Search) -> LossCurves:
+    fits = search.outcome.rounds
+    steps = np.unique(np.concatenate([fit.steps for fit in fits]))
+    losses = np.full((sum(len(fit.losses) for fit in fits), len(steps)), np.nan)
+    row = 0
+    for fit in fits:
+        columns = np.searchsorted(steps, fit.steps)
+        losses[row : row + len(fit.losses), columns] = np.sqrt(fit.curves)
+        row += len(fit.losses)
+    held_out = np.concatenate(
+        [_errors(fit.students, search.held_out) for fit in fits]
+    )
+    codes = tuple(str(stop) for fit in fits for stop in fit.stops)
+    return LossCurves(steps, losses, held_out, codes)
+
+
+def _errors(students: Network, pairs: TrainingData) -> np.ndarray:
+    answers = students(pairs.inputs)
+    return np.sqrt(np.mean((answers - pairs.targets) ** 2, axis=(1, 2)))
+
+
+def _clustering(outcome: Outcome) -> Clustering | None:
+    population, consensus = outcome.population, outcome.consensus
+    if population is None or consensus is None:
+        return None
+    return Clustering(
+        vectors=population.vectors,
+        students=population.students,
+        tree=consensus.tree,
+        height=consensus.height,
+        labels=consensus.selection.labels,
+        angles=consensus.selection.angles,
+    )

@@ -1,0 +1,1 @@
+"""Did it work? Decided without the teacher."""

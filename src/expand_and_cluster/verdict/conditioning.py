@@ -1,0 +1,102 @@
+"""How firmly the pairs hold every weight of a solution in its place."""
+
+from dataclasses import dataclass
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.normal_equations import (
+    Data,
+    Masks,
+    Parameters,
+    assemble,
+    parameters_of,
+    prepare,
+)
+from expand_and_cluster.students.training import TrainingData
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    """What a small error of the outputs means for the weights.
+
+    Attributes:
+        smallest: Smallest singular value of the Jacobian (root mean square over samples, output
+            weights eliminated, every input scaled to unit length), relative to the largest.
+        amplification: For each input weight, the standard deviation of its error for unit standard
+            deviation of independent errors in the outputs; infinite where the pairs do not hold it.
+    """
+
+    smallest: float
+    amplification: Float[np.ndarray, "neurons inputs_and_bias"]
+
+
+def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
+    """Analyse the Jacobian at a solution with one hidden layer.
+
+    The free scale of neurons whose activation has one is fixed first: it is no uncertainty.
+
+    Args:
+        network: Solution in standardised coordinates.
+        data: The pairs it was fitted to.
+    """
+    with double():
+        gram = np.asarray(
+            _reduced_gram(
+                parameters_of(network),
+                prepare(data.inputs, data.targets, skip=network.skip is not None),
+                network.activation,
+            )
+        )
+    vectors = network.input_vectors
+    neurons, size = vectors.shape
+    if network.activation.symmetry.scale_free:
+        gram = gram.copy()
+        for k in range(neurons):
+            block = slice(k * size, (k + 1) * size)
+            unit = vectors[k] / np.linalg.norm(vectors[k])
+            gram[block, block] += np.trace(gram[block, block]) * np.outer(unit, unit)
+    scale = np.sqrt(np.diag(gram))
+    held = scale > 1e-12 * scale.max()
+    safe = np.where(held, scale, 1.0)
+    scaled = gram / np.outer(safe, safe)
+    scaled[~held] = 0.0
+    scaled[:, ~held] = 0.0
+    values, directions = np.linalg.eigh(scaled)
+    # Below this an eigenvalue of a matrix in double precision is rounding: the pairs say nothing
+    # about the direction, and what it mixes is not held.
+    least = 1e-13 * values[-1] * len(values)
+    inverse = np.where(values > least, 1.0 / np.maximum(values, least), np.inf)
+    weight = directions**2
+    weight[weight < 1e-16] = 0.0
+    with np.errstate(invalid="ignore"):
+        variance = np.where(weight > 0, weight * inverse, 0.0).sum(axis=1)
+    count = data.targets.shape[0]
+    deviation = np.where(held, np.sqrt(variance / count) / safe, np.inf)
+    moving = values[int((~held).sum()) :]
+    smallest = float(np.sqrt(max(moving[0], 0.0) / values[-1])) if len(moving) else 0.0
+    return Conditioning(smallest, deviation.reshape(neurons, size))
+
+
+@jax.jit(static_argnames=("activation",))
+def _reduced_gram(
+    parameters: Parameters, data: Data, activation: Activation
+) -> Float[Array, "weights weights"]:
+    neurons, size = parameters.inputs.shape
+    ones = jnp.ones(neurons)
+    blocks = assemble(parameters, Masks(ones, ones), activation, data)
+    gram = blocks.feature_gram
+    ridge = 1e-15 * jnp.trace(gram) / gram.shape[0]
+    factor = jnp.linalg.cholesky(gram + ridge * jnp.eye(gram.shape[0]))
+    half = jsl.solve_triangular(factor, blocks.cross_gram, lower=True)
+    mixing = jnp.repeat(
+        jnp.repeat(parameters.outputs.T @ parameters.outputs, size, axis=0), size, axis=1
+    )
+    return mixing * (blocks.input_gram - half.T @ half)

@@ -1,0 +1,154 @@
+"""Identify or abstain, from what can be seen without the teacher."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.consensus import Population
+from expand_and_cluster.verdict.conditioning import Conditioning
+
+# Largest error of any held weight, relative to the largest weight of its neuron, that still counts
+# as identified: what is reported is then right to six digits.
+WEIGHT_TOLERANCE = 1e-6
+# Held-out error, in units of what rounding explains, above which the network is another function.
+NOISE_FACTOR = 30.0
+# Cosine distance within which a student's neuron supports a recovered one.
+SUPPORTS = 1e-2
+
+
+@dataclass(frozen=True)
+class Support:
+    """Which students hold each recovered neuron, and how closely.
+
+    Attributes:
+        students: For each neuron, the students that have it.
+        agreement: For each neuron, the median cosine distance over these students; 1 if none.
+    """
+
+    students: tuple[Int[np.ndarray, " supporting"], ...]
+    agreement: Float[np.ndarray, " neurons"]
+
+
+def find_support(network: Network, population: Population) -> Support:
+    """Look every recovered neuron up among the students' neurons.
+
+    Args:
+        network: Recovered network in standardised coordinates.
+        population: Neurons of the imitating students.
+    """
+    sign_free = network.activation.symmetry.flip is not None
+    own = _units(network.input_vectors @ population.metric_root)
+    theirs = _units(population.measured)
+    distance = _cosine_distances(own, theirs)
+    if sign_free:
+        distance = np.minimum(distance, _cosine_distances(-own, theirs))
+    supporting, agreement = [], []
+    owners = np.unique(population.students)
+    for row in distance:
+        nearest = np.array([row[population.students == s].min() for s in owners])
+        near = nearest <= SUPPORTS
+        supporting.append(owners[near])
+        agreement.append(float(np.median(nearest[near])) if near.any() else 1.0)
+    return Support(tuple(supporting), np.array(agreement))
+
+
+@dataclass(frozen=True)
+class Finding:
+    """The decision with its reasons.
+
+    Attributes:
+        identified: Whether the network is taken to be the teacher's.
+        confidence: 0 to 1.
+        reasons: One sentence for each thing that was looked at.
+        masked: Inputs whose weights the pairs do not determine.
+    """
+
+    identified: bool
+    confidence: float
+    reasons: tuple[str, ...]
+    masked: Bool[np.ndarray, " inputs"]
+
+
+def judge(
+    network: Network,
+    conditioning: Conditioning,
+    *,
+    held_out: float,
+    floor: float,
+    support: Support,
+    skip_left: float,
+    fitted: bool,
+) -> Finding:
+    """Weigh the evidence.
+
+    Zero error on pairs that nobody was fitted to, with every weight held in its place by the
+    pairs, leaves no other network of this kind: a network with a neuron to spare has directions in
+    which its weights can move freely, and these show as unheld weights.
+
+    Args:
+        network: Recovered network in standardised coordinates.
+        conditioning: Jacobian analysis at it.
+        held_out: Root mean squared error on held-out pairs.
+        floor: Root mean squared error that rounding explains.
+        support: Students that hold each neuron.
+        skip_left: Largest weight of a skip that could not be folded.
+        fitted: Whether the error on the fitted pairs is at rounding.
+    """
+    reasons: list[str] = []
+    noise = max(floor, held_out if held_out <= NOISE_FACTOR * floor else floor)
+    error = conditioning.amplification * noise
+    size = np.abs(network.input_vectors).max(axis=1, keepdims=True)
+    loose = ~(error <= WEIGHT_TOLERANCE * size)
+    masked = loose[:, :-1].any(axis=0)
+    exact = fitted and held_out <= NOISE_FACTOR * floor
+    reasons.append(
+        f"error on held-out pairs is {held_out:.1e} of the outputs' spread, "
+        + ("rounding" if exact else f"above what rounding explains ({floor:.1e})")
+    )
+    held = not loose[:, -1].any() and not masked.all()
+    if masked.any() and held:
+        reasons.append(
+            f"the pairs do not determine the weights of {int(masked.sum())} of {len(masked)} "
+            "inputs; they are masked"
+        )
+    elif held:
+        reasons.append(
+            f"the pairs hold every input weight to {float((error / size).max()):.0e} of its neuron"
+        )
+    else:
+        reasons.append("the pairs leave biases free to move, so a neuron may be to spare")
+    if skip_left > 0.0:
+        reasons.append(
+            f"an affine map (weights up to {skip_left:.1e}) is left over that no choice of signs "
+            "folds away"
+        )
+    lonely = int(sum(len(s) < 2 for s in support.students))
+    if lonely:
+        reasons.append(f"{lonely} of {len(support.students)} neurons are held by fewer than two "
+                       "students, and rest on the exact fit alone")
+    else:
+        least = min(len(s) for s in support.students)
+        reasons.append(f"every neuron is held by at least {least} students")
+    identified = exact and held and skip_left == 0.0
+    return Finding(identified, _confidence(identified, exact, held, held_out), tuple(reasons), masked)
+
+
+def _confidence(identified: bool, exact: bool, held: bool, held_out: float) -> float:
+    if identified:
+        return 0.999
+    if exact:
+        return 0.5 if held else 0.3
+    # How many digits of the outputs are right says how near the network is, not that it is it.
+    return float(np.clip(-np.log10(max(held_out, 1e-16)) / 40.0, 0.0, 0.4))
+
+
+def _units(vectors: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(lengths > 0, lengths, 1.0)
+
+
+def _cosine_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    # Half the squared distance of unit vectors: exact for tiny angles, unlike 1 - cosine.
+    return 0.5 * ((one[:, None, :] - other[None, :, :]) ** 2).sum(axis=2)
