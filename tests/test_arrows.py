@@ -21,7 +21,7 @@ ROOMS = (
     "verdict",
     "recovery",
     "summary",
-    "recover",
+    "pipeline",
     # What stands above this line recovers, and cannot see what it recovers.
     "datasets",
     "teachers",
@@ -34,7 +34,7 @@ ROOMS = (
 )
 FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 # A record and how it is written to files: one room in two modules.
-SAME_ROOM = {"recovery_files": "recovery"}
+SAME_ROOM = {"recovery_files": "recovery", "summary": "pipeline"}
 
 # A name put together while the program runs cannot be checked by reading. Above the line, only
 # these modules may import by one, to ask for an optional package.
@@ -121,7 +121,7 @@ ALLOWED = [
     ("fitting.adam", "from .result import Fit"),
     ("fitting.adam", "from importlib import import_module\nimport_module('torch')"),
     ("recovery", "from expand_and_cluster.recovery_files import save_recovery"),
-    ("recover", "from expand_and_cluster.verdict.judge import judge"),
+    ("pipeline", "from expand_and_cluster.verdict.judge import judge"),
     ("teachers.trained", "from expand_and_cluster.datasets.load import load"),
     ("cli", "import expand_and_cluster as eac\nfrom expand_and_cluster import __version__"),
     ("core.files", "import expand_and_cluster_helpers"),
@@ -154,7 +154,7 @@ REFUSED = [
     ("core.network", "from expand_and_cluster.queries.pairs import QueryPairs"),
     ("verdict.judge", "from expand_and_cluster.recovery import Verdict"),
     ("verdict.judge", "from expand_and_cluster.recovery_files import save_recovery"),
-    ("recovery_files", "from expand_and_cluster.recover import recover"),
+    ("recovery_files", "from expand_and_cluster.pipeline import recover"),
     ("report.page", "from expand_and_cluster.cli import main"),
     ("attic.old", "import numpy"),
 ]

@@ -1,5 +1,7 @@
 """Small imitation problems and an independent, slow version of the loss and its gradient."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from expand_and_cluster.core.network import Network
@@ -8,7 +10,7 @@ from expand_and_cluster.core.network import Network
 def random_network(widths: tuple[int, ...], seed: int, *, scale: float = 1.0) -> Network:
     """A tanh network with weights of spread `scale` over the square root of the fan-in."""
     rng = np.random.default_rng(seed)
-    pairs = zip(widths, widths[1:], strict=False)
+    pairs = pairwise(widths)
     return Network.from_arrays(
         [
             (rng.normal(size=(o, i)) * scale / np.sqrt(i), rng.normal(size=o) * 0.3 * scale)
@@ -52,5 +54,9 @@ def loss_and_gradient(
 def flattened(network: Network) -> np.ndarray:
     """Weights of a single network in the order of `loss_and_gradient`."""
     return np.concatenate(
-        [np.asarray(leaf).ravel() for layer in network.layers for leaf in (layer.weight, layer.bias)]
+        [
+            np.asarray(leaf).ravel()
+            for layer in network.layers
+            for leaf in (layer.weight, layer.bias)
+        ]
     )

@@ -1,6 +1,7 @@
 import jax
 import numpy as np
 import pytest
+from tests.fitting.problems import flattened, imitation, loss_and_gradient, random_network
 
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.squared_error import (
@@ -8,7 +9,6 @@ from expand_and_cluster.fitting.squared_error import (
     mean_squared_error,
     value_and_gradient,
 )
-from tests.fitting.problems import flattened, imitation, loss_and_gradient, random_network
 
 
 @pytest.mark.parametrize(("samples", "rows"), [(7, 100), (10, 5), (11, 4)])

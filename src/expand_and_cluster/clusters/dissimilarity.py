@@ -80,7 +80,13 @@ def angles(distances: Float[np.ndarray, " pairs"]) -> Float[np.ndarray, " pairs"
     Args:
         distances: Cosine distances as `pairwise` gives them.
     """
-    return 2.0 * np.arcsin(np.sqrt(np.clip(0.5 * distances, 0.0, 1.0)))
+    result = 0.5 * distances
+    # In place: a cluster of many neurons has as many pairs as the whole tree.
+    np.clip(result, 0.0, 1.0, out=result)
+    np.sqrt(result, out=result)
+    np.arcsin(result, out=result)
+    result *= 2.0
+    return result
 
 
 def unit_vectors(

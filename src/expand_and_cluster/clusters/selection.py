@@ -139,4 +139,5 @@ def median_angle(vectors: Float[np.ndarray, "members size"], *, sign_free: bool 
     """
     if len(vectors) < 2:
         return 0.0
-    return float(np.median(angles(pairwise(vectors, metric="cosine", sign_free=sign_free))))
+    pairs = angles(pairwise(vectors, metric="cosine", sign_free=sign_free))
+    return float(np.median(pairs, overwrite_input=True))

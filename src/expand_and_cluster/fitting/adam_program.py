@@ -5,7 +5,7 @@ divided into calls.
 """
 
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -74,7 +74,7 @@ class State(NamedTuple):
     step: Int[Array, ""]
     students: Network
     moments: optax.OptState
-    plateau: optax.OptState
+    plateau: optax.contrib.ReduceLROnPlateauState
     total: Float[Array, " students"]
     recent: Float[Array, " students"]
     best: Network
@@ -83,7 +83,12 @@ class State(NamedTuple):
     curves: Float[Array, "points students"]
 
 
-_adam = optax.scale_by_adam()
+# Any: Optax's types of pytrees do not know equinox modules.
+_adam: Any = optax.scale_by_adam()
+
+
+def _plateau_rule(knobs: Knobs, plan: Plan) -> Any:
+    return optax.contrib.reduce_on_plateau(plan.factor, knobs.patience)
 
 
 @partial(jax.jit, static_argnames=("plan", "points"))
@@ -92,12 +97,11 @@ def start(students: Network, data: Blocks, knobs: Knobs, plan: Plan, points: int
     losses = _losses(students, data)
     count = losses.shape[0]
     finite = jnp.isfinite(losses)
-    plateau = optax.contrib.reduce_on_plateau(plan.factor, knobs.patience)
     state = State(
         step=jnp.int32(0),
         students=students,
         moments=jax.vmap(_adam.init)(students),
-        plateau=jax.vmap(plateau.init)(losses),
+        plateau=jax.vmap(_plateau_rule(knobs, plan).init)(losses),
         total=jnp.zeros(count),
         recent=losses,
         best=students,
@@ -179,7 +183,7 @@ def _rates(state: State, knobs: Knobs, plan: Plan) -> Float[Array, " students"]:
 def _end_epoch(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
     mean = state.total / plan.batches
     if plan.schedule == "plateau":
-        rule = optax.contrib.reduce_on_plateau(plan.factor, knobs.patience)
+        rule = _plateau_rule(knobs, plan)
         update = jax.vmap(lambda loss, old: rule.update(loss, old, value=loss)[1])
         state = state._replace(plateau=update(mean, state.plateau))
     state = state._replace(

@@ -7,14 +7,12 @@ compiled program, so that a student that gets stuck or breaks down costs the oth
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Literal
+from typing import Literal
 
 import diffrax
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jax.flatten_util import ravel_pytree
 from jaxtyping import Float
 from scipy.optimize import OptimizeResult, minimize
@@ -23,12 +21,13 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.flow_program import follow, value_and_gradient
 from expand_and_cluster.fitting.result import Fit, StopReason
-from expand_and_cluster.fitting.squared_error import Blocks, in_blocks, value_and_gradient
+from expand_and_cluster.fitting.squared_error import Blocks, in_blocks
 
 # Work of one compiled call, so that progress, deadlines and Ctrl-C are looked at about once a
 # second; a function of the shapes alone, because results must not depend on the clock.
-CALL_OPERATIONS = 1e10
+CALL_OPERATIONS = 5e9
 LONGEST_CALL = 50
 
 SECONDS_BETWEEN_REPORTS = 0.2
@@ -158,10 +157,10 @@ class _Descent:
         return ravel_pytree(self.template)[1](jnp.asarray(self.weights)).at_rest()
 
     def _arrive(self, weights: np.ndarray) -> bool:
-        """Record the loss at these weights; False where it is not finite."""
-        value, gradient = _value_and_gradient(weights, self.template, self.data)
+        """Record the loss at these weights; False where it or its gradient is not finite."""
+        value, gradient = value_and_gradient(weights, self.template, self.data)
         loss = float(value)
-        if not np.isfinite(loss):
+        if not (np.isfinite(loss) and np.all(np.isfinite(gradient))):
             return False
         self.history.append((self.step, loss))
         if loss < self.loss:
@@ -177,15 +176,16 @@ class _Descent:
         return self.loss <= target or self.slope <= slope
 
     def _flow(self, tell: Callable[[str], None]) -> None:
-        settings, weights, now = self.settings, self.weights, 0.0
+        settings, now = self.settings, 0.0
+        weights = jnp.asarray(self.weights)
         stiff = settings.solver == "stiff"
         each = _steps_per_call(settings, weights.size, self.data.weights.size)
-        first = 0.01 * max(1.0, float(np.linalg.norm(weights))) / self.slope
+        first = 0.01 * max(1.0, float(np.linalg.norm(weights))) / max(self.slope, 1e-300)
         length = min(first, settings.t1)
         while now < settings.t1 and self.step < settings.max_steps and not self._finished():
-            weights, times, steps = _follow(
+            weights, times, steps = follow(
                 diffrax.Kvaerno5() if stiff else diffrax.Tsit5(),
-                jnp.asarray(weights),
+                weights,
                 (self.template, self.data, settings.target, settings.gradient_norm),
                 (now, settings.t1, length),
                 (settings.rtol, settings.atol),
@@ -193,7 +193,7 @@ class _Descent:
             )
             self.step += int(steps)
             reached = np.concatenate([[now], np.asarray(times)[np.isfinite(times)]])
-            if len(reached) == 1 or not self._arrive(np.asarray(weights)):
+            if not self._arrive(np.asarray(weights)) or len(reached) == 1:
                 break  # no step that the solver accepts: BFGS may do better
             now, length = float(reached[-1]), float(reached[-1] - reached[-2])
             tell("gradient flow")
@@ -202,7 +202,7 @@ class _Descent:
         told = time.monotonic()
 
         def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-            value, gradient = _value_and_gradient(flat, self.template, self.data)
+            value, gradient = value_and_gradient(flat, self.template, self.data)
             return float(value), np.asarray(gradient)
 
         def after_step(intermediate_result: OptimizeResult) -> None:
@@ -229,72 +229,6 @@ def _steps_per_call(settings: GradientFlowSettings, weights: int, samples: int) 
     gradients = weights if settings.solver == "stiff" else 7
     most = min(LONGEST_CALL, max(1, int(CALL_OPERATIONS / (6 * samples * weights * gradients))))
     return max(k for k in range(1, most + 1) if settings.max_steps % k == 0)
-
-
-@jax.jit
-def _value_and_gradient(flat: Array, template: Network, data: Blocks) -> tuple[Array, Array]:
-    network = ravel_pytree(template)[1](flat)
-    value, gradient = value_and_gradient(network, data)
-    return value, ravel_pytree(gradient)[0]
-
-
-def _velocity(_: Array, flat: Array, args: tuple[Network, Blocks, Array, Array]) -> Array:
-    template, data, *_ends = args
-    return -_value_and_gradient(flat, template, data)[1]
-
-
-def _arrived(
-    _: Array, flat: Array, args: tuple[Network, Blocks, Array, Array], **_rest: Any
-) -> Array:
-    template, data, target, slope = args
-    value, gradient = _value_and_gradient(flat, template, data)
-    return (value <= target) | (jnp.linalg.norm(gradient) <= slope)
-
-
-@partial(jax.jit, static_argnames=("solver", "steps"))
-def _follow(
-    solver: diffrax.AbstractSolver,
-    flat: Array,
-    args: tuple[Network, Blocks, Array, Array],
-    span: tuple[Array, Array, Array],
-    tolerances: tuple[Array, Array],
-    steps: int,
-) -> tuple[Array, Float[Array, " steps"], Array]:
-    """Take at most `steps` steps of the flow.
-
-    Args:
-        solver: How to step.
-        flat: Weights at the start.
-        args: Network of the right form, pairs, loss and gradient norm at which to stop.
-        span: Time now, time of the end, length of the first step.
-        tolerances: Relative and absolute.
-        steps: Steps at most, rejected ones included.
-
-    Returns:
-        Weights, times after accepted steps (infinity after the last), number of steps.
-    """
-    now, end, length = span
-    solution = diffrax.diffeqsolve(
-        diffrax.ODETerm(_velocity),
-        solver,
-        now,
-        end,
-        length,
-        flat,
-        args,
-        saveat=diffrax.SaveAt(
-            subs=(
-                diffrax.SubSaveAt(t1=True),
-                diffrax.SubSaveAt(steps=True, fn=lambda time, _flat, _args: time),
-            )
-        ),
-        stepsize_controller=diffrax.PIDController(rtol=tolerances[0], atol=tolerances[1]),
-        event=diffrax.Event(_arrived),
-        max_steps=steps,
-        throw=False,
-    )
-    weights, times = solution.ys
-    return weights[0], times, solution.stats["num_steps"]
 
 
 def _check(settings: GradientFlowSettings) -> None:

@@ -59,8 +59,8 @@ class LevenbergMarquardtSettings:
     target: float = 1e-28
     damping: float = 1e-2
     ridge: float = 1e-13
-    patience: int = 50
-    progress: float = 0.05
+    patience: int = 40
+    progress: float = 0.2
 
 
 
@@ -194,13 +194,18 @@ class Descent:
             return StopReason.DIVERGED
         if self.loss <= chosen.target:
             return StopReason.TARGET
-        if cut_short or self._stalled():
+        if cut_short or self._stalled() or self._settled():
             return StopReason.STALLED
         if self.step >= chosen.steps:
             return StopReason.STEPS
         if self._deadline is not None and time.monotonic() > self._deadline:
             return StopReason.TIME
         return None
+
+    def _settled(self) -> bool:
+        """Within sight of the target, where rounding decides, and no longer halving."""
+        last = [value for _, value in self.history[-2:]]
+        return self.loss <= 100.0 * self._settings.target and len(last) == 2 and 2.0 * last[1] > last[0]
 
     def _stalled(self) -> bool:
         before = [value for at, value in self.history if at <= self.step - self._settings.patience]

@@ -136,7 +136,7 @@ class Workbench:
         """Levenberg-Marquardt on all weights until rounding, a stall or the last step."""
         settings = LevenbergMarquardtSettings(
             steps=steps,
-            target=0.3 * self.floor(candidate),
+            target=self.floor(candidate),
             damping=damping,
             patience=patience,
         )

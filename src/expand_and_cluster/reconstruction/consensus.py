@@ -81,7 +81,7 @@ class Consensus:
 def gather(
     students: Network,
     losses: Float[np.ndarray, " students"],
-    activations: Float[np.ndarray, "students samples width"],
+    activations: Float[np.ndarray, "students seen width"],
     inputs: Float[np.ndarray, "samples inputs"],
 ) -> Population:
     """Collect the neurons that carry the imitation.

@@ -28,7 +28,7 @@ from expand_and_cluster.students.training import (
 )
 
 # Pairs that reconstruction sees where students were trained by batches on more.
-MOST_SAMPLES = 8192
+MOST_SAMPLES = 4096
 # Widths of later ensembles, as a share of the first: narrower students are cheaper and, near the
 # teacher's width, converge to exactly zero more often; wider ones avoid bad minima.
 LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)

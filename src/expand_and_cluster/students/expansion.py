@@ -15,6 +15,7 @@ from expand_and_cluster.students.training import TrainingData, default_fit, trai
 CRITERION = {"levenberg_marquardt": 1e-3, "adam": 3e-2, "gradient_flow": 1e-2}
 # Budget of one student of the expansion.
 STEPS = {"levenberg_marquardt": 80, "adam": 150, "gradient_flow": None}
+NARROWEST = {"levenberg_marquardt": 4, "adam": 16, "gradient_flow": 4}
 WIDEST = 1024
 
 
@@ -59,7 +60,7 @@ def expand(
         activation: Activation of the students.
         seed: Seed of the students.
         students: How many at each width.
-        method: Way of fitting; None chooses by size, width by width.
+        method: Way of fitting; None chooses by the number of inputs.
         report: Receives progress.
         deadline: `time.monotonic()` after which growth ends.
 
@@ -68,13 +69,12 @@ def expand(
         (wide students converge more often, paper Fig. 4C), or the best one if none does.
     """
     inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
-    width = 4
+    # One way of fitting for all widths, so that the points of the curve can be compared.
+    chosen = method or default_fit(inputs, 16)
+    width, criterion = NARROWEST[chosen], CRITERION[chosen]
     widths: list[int] = []
     losses: list[np.ndarray] = []
-    criterion = 0.0
     while True:
-        chosen = method or default_fit(inputs, width)
-        criterion = CRITERION[chosen]
         fit = train_students(
             data,
             width,
