@@ -1,24 +1,61 @@
-"""Recover the weights of a neural network from its inputs and outputs."""
+"""Recover the weights of a neural network from its inputs and outputs.
 
-from expand_and_cluster import datasets, teachers
-from expand_and_cluster.core.activations import catalogue as activations
-from expand_and_cluster.core.errors import (
-    EacError,
-    FileFormatError,
-    InterruptedRecoveryError,
-    InvalidInputError,
-    OracleError,
-    QueryBudgetError,
-)
-from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.progress import Progress
-from expand_and_cluster.queries.pairs import QueryPairs
-from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
-from expand_and_cluster.pipeline import recover
-from expand_and_cluster.recovery import Recovery, load
-from expand_and_cluster.scoring.compare import compare
+Names are loaded when they are first used, so that `expand-and-cluster --help` does not wait for
+JAX.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from expand_and_cluster import datasets as datasets
+    from expand_and_cluster import teachers as teachers
+    from expand_and_cluster.core.activations import Activation as Activation
+    from expand_and_cluster.core.activations import catalogue as activations
+    from expand_and_cluster.core.errors import (
+        EacError,
+        FileFormatError,
+        InterruptedRecoveryError,
+        InvalidInputError,
+        OracleError,
+        QueryBudgetError,
+    )
+    from expand_and_cluster.core.network import Layer, Network
+    from expand_and_cluster.core.progress import Progress
+    from expand_and_cluster.pipeline import recover
+    from expand_and_cluster.queries.pairs import QueryPairs
+    from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
+    from expand_and_cluster.recovery import NeuronRecord, Recovery, Rejection, Verdict, load
+    from expand_and_cluster.scoring.compare import Comparison, compare
+
+_HOME = {
+    "Activation": "core.activations",
+    "Comparison": "scoring.compare",
+    "EacError": "core.errors",
+    "FileFormatError": "core.errors",
+    "Gaussian": "queries.samplers",
+    "InterruptedRecoveryError": "core.errors",
+    "InvalidInputError": "core.errors",
+    "Layer": "core.network",
+    "Network": "core.network",
+    "NeuronRecord": "recovery",
+    "OracleError": "core.errors",
+    "Pool": "queries.samplers",
+    "Progress": "core.progress",
+    "QueryBudgetError": "core.errors",
+    "QueryPairs": "queries.pairs",
+    "Recovery": "recovery",
+    "Rejection": "recovery",
+    "Uniform": "queries.samplers",
+    "Verdict": "recovery",
+    "compare": "scoring.compare",
+    "load": "recovery",
+    "recover": "pipeline",
+}
 
 __all__ = [
+    "Activation",
+    "Comparison",
     "EacError",
     "FileFormatError",
     "Gaussian",
@@ -26,13 +63,16 @@ __all__ = [
     "InvalidInputError",
     "Layer",
     "Network",
+    "NeuronRecord",
     "OracleError",
     "Pool",
     "Progress",
     "QueryBudgetError",
     "QueryPairs",
     "Recovery",
+    "Rejection",
     "Uniform",
+    "Verdict",
     "activations",
     "compare",
     "datasets",
@@ -40,3 +80,20 @@ __all__ = [
     "recover",
     "teachers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "activations":
+        value = import_module(f"{__name__}.core.activations").catalogue
+    elif name in ("datasets", "teachers"):
+        value = import_module(f"{__name__}.{name}")
+    elif name in _HOME:
+        value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+    else:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -22,6 +22,7 @@ from expand_and_cluster.queries.validation import Request, validate_request
 from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
+from expand_and_cluster.students.holding import find_holding
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import summarise
@@ -116,7 +117,9 @@ def _recover(
     pairs, queries, sampler = _answers(request)
     reached["pairs"] = pairs
     shuffled = pairs.take(np.random.default_rng((request.seed, 1)).permutation(len(pairs)))
-    training, held_out = shuffled.split(HELD_OUT, request.seed)
+    holding = find_holding(shuffled.inputs)
+    kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
+    training, held_out = kept.split(HELD_OUT, request.seed)
     standard = Standardisation.fit(training.inputs, training.outputs)
     data = TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs))
     unseen = TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs))
@@ -157,6 +160,7 @@ def _recover(
             **_describe(request, sampler),
             **dataclasses.asdict(settings),
             "rounds_used": len(search.outcome.rounds),
+            "rows_set_aside": len(pairs) - len(kept),
         },
     )
 

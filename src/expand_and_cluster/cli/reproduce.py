@@ -20,7 +20,7 @@ def reproduce(
     folder: Annotated[
         Path | None, typer.Option(help="Where results go; default runs/<name>.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes to use.")] = 1,
+    workers: Annotated[int, typer.Option(min=1, help="Processes to use.")] = 2,
     debug: Debug = False,
 ) -> int:
     """Run an experiment of the paper; without a name, list them."""
@@ -35,10 +35,15 @@ def reproduce(
         hint = f"did you mean {near[0]}?" if near else known
         raise typer.BadParameter(f"there is no experiment {name!r}; {hint}")
     from expand_and_cluster.cli.progress import ProgressRenderer
+    from expand_and_cluster.report.studies import write_study
 
     place = folder or Path("runs") / (f"{name}-smoke" if smoke else name)
     with stoppable(f"the same command resumes from {place}"), ProgressRenderer() as renderer:
-        return catalogue[name].run(place, smoke, workers, renderer)
+        code = catalogue[name].run(place, smoke, workers, renderer)
+    for path in write_study(place):
+        typer.echo(f"wrote {path}")
+    typer.echo((place / "table.md").read_text())
+    return code
 
 
 def _list() -> None:

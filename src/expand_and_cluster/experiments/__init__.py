@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from expand_and_cluster.experiments import synthetic
+from expand_and_cluster.experiments import every_activation, overparameterisation, synthetic
 from expand_and_cluster.experiments.experiment import Experiment
 
-catalogue: Mapping[str, Experiment] = MappingProxyType(
-    {experiment.name: experiment for experiment in (synthetic.EXPERIMENT,)}
-)
+_ALL = (synthetic.EXPERIMENT, every_activation.EXPERIMENT, overparameterisation.EXPERIMENT)
+
+catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})
 """Experiments by name."""
 
 __all__ = ["Experiment", "catalogue"]

@@ -8,9 +8,10 @@ program for all students (`benchmarks/levenberg_marquardt.py`).
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
+from threading import Event
 
 import jax
 import jax.numpy as jnp
@@ -94,12 +95,16 @@ def fit_levenberg_marquardt(
     count = students.students or 0
     current = np.full(count, np.nan)
 
-    def one(index: int) -> tuple[Network, float, list[tuple[int, float]], StopReason]:
+    def one(
+        index: int, stop: Event
+    ) -> tuple[Network, float, list[tuple[int, float]], StopReason]:
         with double():
             descent = Descent(students.student(index), data, chosen, deadline)
             for _ in descent.run():
                 current[index] = np.sqrt(descent.loss)
                 report(Progress(stage, descent.step, chosen.steps, current.copy()))
+                if stop.is_set():
+                    break
             return descent.network(), descent.loss, descent.history, descent.stop
 
     results = run_on_threads(one, count)
@@ -155,7 +160,7 @@ class Descent:
         self.history: list[tuple[int, float]] = []
         self.stop = StopReason.STEPS
 
-    def run(self):  # noqa: ANN201 - a generator that yields nothing but control
+    def run(self) -> Iterator[None]:
         """Descend until a reason to stop; yields after every compiled call."""
         chosen = self._settings
         while True:
@@ -212,11 +217,22 @@ class Descent:
         return bool(before) and self.loss > (1.0 - self._settings.progress) * before[-1]
 
 
-def steps_per_call(samples: int, size: int, neurons: int, outputs: int) -> int:
-    """Steps of one compiled call, from the operations that a step of these shapes costs."""
+def step_operations(samples: int, size: int, neurons: int, outputs: int) -> float:
+    """Floating-point operations of one step of these shapes (size: inputs and the bias).
+
+    Products of pair matrices, the cross block, the elementwise work, and the factorisation.
+    """
     weights = size * neurons
-    assembling = samples * (weights * (weights / 4 + neurons) * 2 + 30 * neurons * outputs)
-    return int(np.clip(CALL_OPERATIONS / (assembling + weights**3), 1, LONGEST_CALL))
+    pairs = 0.5 * neurons * (neurons + 1) * size * (size + 1) * samples
+    cross = 2.0 * samples * (neurons + 1) * weights
+    elementwise = 2.0 * samples * neurons * (size + 2 * outputs + 20)
+    return pairs + cross + elementwise + weights**3 / 3.0
+
+
+def steps_per_call(samples: int, size: int, neurons: int, outputs: int) -> int:
+    """Steps of one compiled call, from what a step of these shapes costs."""
+    cost = step_operations(samples, size, neurons, outputs)
+    return int(np.clip(CALL_OPERATIONS / cost, 1, LONGEST_CALL))
 
 
 @partial(jax.jit, static_argnames=("activation", "ridge"))

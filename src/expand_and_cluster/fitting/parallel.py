@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from threading import Event
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -15,18 +16,20 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_on_threads(work: Callable[[int], Result], count: int) -> list[Result]:
-    """Results of `work(0) ... work(count - 1)`, in order.
+def run_on_threads(work: Callable[[int, Event], Result], count: int) -> list[Result]:
+    """Results of `work(0, stop) ... work(count - 1, stop)`, in order.
 
     LAPACK's own threads are switched off for the duration: on small matrices they only wait for
-    each other. When one call raises, or the user interrupts, calls that have not begun are
-    dropped and the error is raised once the running ones have ended.
+    each other. When one call raises, or the user interrupts, `stop` is set, which the others look
+    at between their compiled calls, and calls that have not begun are dropped.
     """
+    stop = Event()
     with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), count)) as pool:
-        futures = [pool.submit(work, index) for index in range(count)]
+        futures = [pool.submit(work, index, stop) for index in range(count)]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)
             return [future.result() for future in futures]
         except BaseException:
+            stop.set()
             pool.shutdown(wait=False, cancel_futures=True)
             raise

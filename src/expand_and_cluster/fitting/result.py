@@ -45,6 +45,13 @@ class Fit:
         """Index of the student with the lowest loss."""
         return int(np.argmin(self.losses))
 
+    @property
+    def steps_taken(self) -> list[int]:
+        """Steps after which each student stopped."""
+        recorded = np.isfinite(self.curves)
+        last = recorded.shape[1] - 1 - np.argmax(recorded[:, ::-1], axis=1)
+        return [int(step) for step in np.where(recorded.any(axis=1), self.steps[last], 0)]
+
     @staticmethod
     def from_histories(
         students: Network,

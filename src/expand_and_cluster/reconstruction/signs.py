@@ -15,8 +15,8 @@ MOST_OPEN = 16
 def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: Flip) -> Network:
     """The same function with some neurons' input vectors negated.
 
-    `a s(z) = a sign (s(-z) + linear z - constant)`-like identities move what is left over into
-    the output bias and, for even + linear activations, into the skip.
+    With z' = -z, `s(z) = s(-z') = sign s(z') + linear z' + constant`: the constant goes into the
+    output bias and the linear part, for even + linear activations, into the skip.
 
     Args:
         network: One hidden layer.
@@ -26,8 +26,6 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
     first, last = network.layers
     sign = np.where(chosen, -1.0, 1.0)
     moved = last.weight[:, chosen]
-    # s(z) = sign * s(-z) - linear * sign... written for z' = -z: s(-z') = sign s(z') + linear z'
-    # + constant, so a s(z) = a sign s(z') + a linear z' + a constant with z' = -(w x + b).
     slope = -rule.linear * moved @ first.weight[chosen]
     shift = -rule.linear * moved @ first.bias[chosen] + rule.constant * moved.sum(axis=1)
     layers = (

@@ -11,6 +11,7 @@ from expand_and_cluster.report.neurons import (
 )
 from expand_and_cluster.report.pictures import write_pictures
 from expand_and_cluster.report.similarity import draw_similarity
+from expand_and_cluster.report.studies import write_study
 from expand_and_cluster.report.study import (
     draw_study,
     draw_success_rates,
@@ -37,5 +38,6 @@ __all__ = [
     "summarise_study",
     "wilson_interval",
     "write_pictures",
+    "write_study",
     "write_table",
 ]

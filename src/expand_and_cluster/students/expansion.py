@@ -70,7 +70,7 @@ def expand(
     """
     inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
     # One way of fitting for all widths, so that the points of the curve can be compared.
-    chosen = method or default_fit(inputs, 16)
+    chosen = method or default_fit(inputs, 32)
     width, criterion = NARROWEST[chosen], CRITERION[chosen]
     widths: list[int] = []
     losses: list[np.ndarray] = []

@@ -132,16 +132,27 @@ def judge(
         least = min(len(s) for s in support.students)
         reasons.append(f"every neuron is held by at least {least} students")
     identified = exact and held and skip_left == 0.0
-    return Finding(identified, _confidence(identified, exact, held, held_out), tuple(reasons), masked)
-
-
-def _confidence(identified: bool, exact: bool, held: bool, held_out: float) -> float:
+    shared = float(np.mean([len(s) >= 2 for s in support.students]))
     if identified:
-        return 0.999
-    if exact:
-        return 0.5 if held else 0.3
-    # How many digits of the outputs are right says how near the network is, not that it is it.
-    return float(np.clip(-np.log10(max(held_out, 1e-16)) / 40.0, 0.0, 0.4))
+        worst = float((error / size)[~loose].max())
+        confidence = _confidence(held_out / floor, worst, shared)
+    else:
+        # Digits of the outputs that are right say how near the network is, not that it is it.
+        confidence = float(np.clip(-np.log10(max(held_out, 1e-16)) / 40.0, 0.0, 0.4))
+    return Finding(identified, confidence, tuple(reasons), masked)
+
+
+def _confidence(excess: float, worst: float, shared: float) -> float:
+    """What is left of certainty: each kind of evidence takes away by how near its limit it is.
+
+    Args:
+        excess: Held-out error in units of what rounding explains, at most `NOISE_FACTOR`.
+        worst: Largest relative error of a held weight, at most `WEIGHT_TOLERANCE`.
+        shared: Share of the neurons that at least two students hold.
+    """
+    fit = 0.1 * max(excess - 1.0, 0.0) / NOISE_FACTOR
+    pinned = 0.1 * min(worst / WEIGHT_TOLERANCE, 1.0) ** 0.5
+    return (1.0 - fit) * (1.0 - pinned) * (1.0 - 0.05 * (1.0 - shared))
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:

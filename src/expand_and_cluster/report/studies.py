@@ -1,0 +1,92 @@
+"""Tables and pictures of a study's folder, made from its rows alone."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from expand_and_cluster.core.errors import FileFormatError
+from expand_and_cluster.core.strict_json import loads
+from expand_and_cluster.experiments.studies import MANIFEST, Row, read_rows
+from expand_and_cluster.report import style
+from expand_and_cluster.report.study import (
+    draw_study,
+    draw_success_rates,
+    recovered,
+    summarise_study,
+)
+from expand_and_cluster.report.tables import write_table
+
+
+def write_study(folder: Path) -> list[Path]:
+    """Write what a study's rows show: all rows as CSV, a summary as Markdown, a picture.
+
+    Args:
+        folder: Folder that `expand-and-cluster reproduce` wrote.
+
+    Returns:
+        The files written; none while there are no rows.
+
+    Raises:
+        FileFormatError: The folder does not say which experiment it holds.
+    """
+    try:
+        name = loads((folder / MANIFEST).read_text())["experiment"]
+    except (FileNotFoundError, KeyError, ValueError) as error:
+        raise FileFormatError(
+            f"{folder} holds no study: {MANIFEST} is missing or broken; give a folder that "
+            "'expand-and-cluster reproduce' wrote."
+        ) from error
+    rows = read_rows(folder)
+    if not rows:
+        return []
+    plain = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+    summary = _summary(name, plain)
+    written = [
+        write_table(folder / "rows.csv", plain),
+        write_table(folder / "table.md", summary),
+    ]
+    if name == "synthetic":
+        written.append(folder / "study.png")
+        style.save(draw_study(plain), written[-1])
+    elif name == "overparameterisation":
+        written.append(folder / "success-rates.png")
+        style.save(draw_success_rates(summary), written[-1])
+    return written
+
+
+def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
+    if name == "overparameterisation":
+        return [_success(factor, rows) for factor in sorted(_values(rows, "overparameterisation"))]
+    if name == "activations":
+        return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
+    return summarise_study(rows)
+
+
+def _values(rows: Sequence[Row], key: str) -> list[Any]:
+    return list(dict.fromkeys(row[key] for row in rows))
+
+
+def _success(factor: float, rows: Sequence[Row]) -> dict[str, Any]:
+    chosen = [row for row in rows if row["overparameterisation"] == factor]
+    return {
+        "overparameterisation": factor,
+        "successes": sum(row["successes"] for row in chosen),
+        "trials": sum(row["trials"] for row in chosen),
+        "operations": sum(row["operations"] for row in chosen),
+        "seconds": sum(row["seconds"] for row in chosen),
+    }
+
+
+def _by_activation(activation: str, rows: Sequence[Row]) -> dict[str, Any]:
+    chosen = [row for row in rows if row["activation"] == activation]
+    return {
+        "activation": activation,
+        "teachers": len(chosen),
+        "recovered": sum(recovered(row) for row in chosen),
+        "identified": sum(bool(row["identified"]) for row in chosen),
+        "worst_rmse": float(np.max([row["rmse"] for row in chosen])),
+        "worst_weight_error": float(np.max([row["max_weight_error"] for row in chosen])),
+        "seconds": float(np.mean([row["seconds"] for row in chosen])),
+    }
