@@ -59,11 +59,11 @@ def test_same_seed_same_curve():
 
 def test_gives_up_before_weights_outnumber_equations():
     rng = np.random.default_rng(0)
-    noise = TrainingData(rng.normal(size=(120, 2)), rng.normal(size=(120, 1)))
-    found = expand(noise, noise.first(20), TANH, seed=0)
+    noise = TrainingData(rng.normal(size=(60, 2)), rng.normal(size=(60, 1)))
+    found = expand(noise, noise.first(15), TANH, seed=0)
     assert not found.reached
     assert found.chosen in found.widths
-    assert found.widths[-1] * 4 <= 120
+    assert found.widths[-1] * 4 <= 60
 
 
 def test_deadline_ends_growth():

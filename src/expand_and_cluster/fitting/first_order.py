@@ -31,7 +31,6 @@ from expand_and_cluster.fitting.squared_error import Blocks, in_blocks, mean_squ
 
 SECONDS_PER_CALL = 0.5
 EVALUATIONS = 100  # on all pairs, evenly over the epochs
-DEFAULT_STEPS = 40_000
 ORDERS_KEPT = 1 << 20  # sample numbers handed to one call: several epochs if samples are few
 
 _REASONS = {
@@ -51,7 +50,8 @@ class AdamSettings:
         learning_rate: Largest learning rate.
         batch_size: Samples in a batch, at most; None means the number of samples over 128, but
             between 64 and 640.
-        epochs: Passes through the pairs, at most; None means as many as give 40,000 steps.
+        epochs: Passes through the pairs, at most; None means as many as `steps` allows.
+        steps: Batches seen, at most, where `epochs` is None.
         schedule: "cosine" lets the learning rate fall to zero over all epochs; "plateau" multiplies
             it by `factor` whenever a student's training loss has not fallen for `patience` epochs.
         patience: Epochs without a fall that make a plateau.
@@ -65,6 +65,7 @@ class AdamSettings:
     learning_rate: float = 3e-3
     batch_size: int | None = None
     epochs: int | None = None
+    steps: int = 40_000
     schedule: Literal["cosine", "plateau"] = "cosine"
     patience: int = 100
     factor: float = 0.5
@@ -113,7 +114,7 @@ def fit_adam(
     _check(settings)
     samples = len(inputs)
     batches = -(-samples // (settings.batch_size or _batch_size(samples)))
-    epochs = settings.epochs or max(1, DEFAULT_STEPS // batches)
+    epochs = settings.epochs or max(1, settings.steps // batches)
     plan = Plan(batches, samples // batches, settings.schedule, settings.factor)
     interval = -(-epochs // EVALUATIONS)
     report(Progress(stage, 0, epochs, None, "compiling"))

@@ -14,12 +14,15 @@ from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.levenberg_marquardt import (
     Descent,
     LevenbergMarquardtSettings,
+    step_operations,
 )
 from expand_and_cluster.fitting.normal_equations import Data, prepare
 from expand_and_cluster.students.training import TrainingData
 
 # Squared rounding error of one term of a sum, with the few operations that make the term.
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
+# Operations of a step that takes some ten milliseconds.
+CHEAP = 5e8
 
 
 @dataclass(frozen=True)
@@ -131,9 +134,15 @@ class Workbench:
         return Candidate(solved, present.copy(), loss)
 
     def polish(
-        self, candidate: Candidate, *, steps: int = 200, damping: float = 1e-4, patience: int = 50
+        self, candidate: Candidate, *, steps: int = 200, damping: float = 1e-4, patience: int = 40
     ) -> Candidate:
-        """Levenberg-Marquardt on all weights until rounding, a stall or the last step."""
+        """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
+
+        Where steps are cheap, long valleys are followed; where they are not, a start that does not
+        converge within a few steps is not worth more of them.
+        """
+        if not self.cheap(candidate):
+            patience = min(patience, 12)
         settings = LevenbergMarquardtSettings(
             steps=steps,
             target=self.floor(candidate),
@@ -149,6 +158,12 @@ class Workbench:
             if not np.isfinite(descent.loss) or descent.loss >= candidate.loss:
                 return candidate
             return Candidate(descent.padded(), candidate.present, descent.loss)
+
+    def cheap(self, candidate: Candidate) -> bool:
+        """Whether a step of Levenberg-Marquardt on this candidate takes milliseconds."""
+        samples, size = self.data.inputs.shape
+        outputs = self._targets.shape[1]
+        return step_operations(samples, size, len(candidate.present), outputs) < CHEAP
 
     def floor(self, candidate: Candidate) -> float:
         """Mean squared error that rounding alone explains for this candidate.

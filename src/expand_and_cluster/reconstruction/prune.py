@@ -25,7 +25,8 @@ def prune(
 
     A neuron whose removal costs nothing (a duplicate, a zero type, a constant type: paper, Fig. 2)
     goes at once. Others are tried cheapest first: removed, output weights solved, all weights
-    polished; the removal stands if the loss is again what it was.
+    polished; the removal stands if the loss is again what it was. Large networks, where a polish
+    takes long, are only pruned of what is free.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -40,6 +41,8 @@ def prune(
         if free is not None:
             candidate, removal = free
         elif sure and bench.at_floor(candidate):
+            break
+        elif not bench.cheap(candidate):
             break
         else:
             tried = _remove_costly(bench, candidate, steps)

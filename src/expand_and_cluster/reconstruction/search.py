@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from expand_and_cluster.clusters.cut_rules import paper_height, plateau_height
+from expand_and_cluster.clusters.cut_rules import CutRule, paper_height, plateau_height
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Layer, Network
@@ -32,6 +32,8 @@ MOST_SAMPLES = 4096
 # Widths of later ensembles, as a share of the first: narrower students are cheaper and, near the
 # teacher's width, converge to exactly zero more often; wider ones avoid bad minima.
 LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)
+# Input weights of the largest candidate that is polished: its solve takes seconds a step.
+MOST_POLISHED = 4500
 # Students that are rebuilt on their own where they do not agree.
 ALONE = 3
 
@@ -201,28 +203,46 @@ class Search:
     def _starts(
         self, population: Population, fit: Fit
     ) -> Iterator[tuple[str, Consensus | None, np.ndarray]]:
-        symmetry = self.activation.symmetry
+        chosen = self.settings
         tried: set[int] = set()
         first: Consensus | None = None
-        for name, rule in (("consensus", plateau_height), ("the paper's cut", paper_height)):
-            consensus = find_consensus(
-                population,
-                min_cluster_fraction=self.settings.min_cluster_fraction,
-                max_cluster_angle=self.settings.max_cluster_angle,
-                sign_free=symmetry.flip is not None,
-                scale_free=symmetry.scale_free,
-                rule=rule,
-            )
+        pair = min(chosen.min_cluster_fraction, 2.0 / max(int(population.imitating.sum()), 2))
+        for name, rule, fraction, angle in (
+            ("consensus", plateau_height, chosen.min_cluster_fraction, chosen.max_cluster_angle),
+            ("the paper's cut", paper_height, chosen.min_cluster_fraction, np.pi / 6),
+            ("clusters of two students", plateau_height, pair, np.pi / 6),
+        ):
+            consensus = self._consensus(population, rule, fraction, angle)
             first = first or consensus
-            if consensus is None or not 0 < len(consensus.candidates) <= 2 * fit.students.widths[1]:
+            if consensus is None or not self._affordable(consensus):
                 continue
             if len(consensus.candidates) not in tried:
                 tried.add(len(consensus.candidates))
                 yield name, consensus, consensus.candidates
         for student in np.argsort(fit.losses)[:ALONE]:
             own = population.of(int(student))
-            if len(own):
+            if len(own) and own.size <= MOST_POLISHED:
                 yield f"student {student} alone", first, own
+
+    def _consensus(
+        self, population: Population, rule: CutRule, fraction: float, angle: float
+    ) -> Consensus | None:
+        symmetry = self.activation.symmetry
+        return find_consensus(
+            population,
+            min_cluster_fraction=fraction,
+            max_cluster_angle=angle,
+            sign_free=symmetry.flip is not None,
+            scale_free=symmetry.scale_free,
+            rule=rule,
+        )
+
+    def _affordable(self, consensus: Consensus) -> bool:
+        """Whether there are candidates, with fewer weights than equations and than we can solve."""
+        count, size = consensus.candidates.shape
+        outputs = self.data.targets.shape[1]
+        determined = count * (size + outputs) <= len(self.data.inputs) * outputs
+        return count > 0 and determined and count * size <= MOST_POLISHED
 
     def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
         """Polish once more without the skip, where signs made it vanish."""

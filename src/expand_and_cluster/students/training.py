@@ -75,8 +75,7 @@ def train_students(
         count: How many students.
         seed: Seed of the ensemble.
         method: "levenberg_marquardt", "adam", "gradient_flow", or None to choose by size.
-        steps: Most steps (Levenberg-Marquardt) or epochs (Adam) of one student; None for the
-            default of the way of fitting.
+        steps: Most steps of one student; None for the default of the way of fitting.
         first: Index of the first student.
         report: Receives progress.
         stage: Name of the work in the reports.
@@ -104,6 +103,6 @@ def _fitter(method: str, steps: int | None) -> Callable[..., Fit]:
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings)
     if method == "adam":
-        chosen = AdamSettings() if steps is None else AdamSettings(epochs=steps)
+        chosen = AdamSettings() if steps is None else AdamSettings(steps=steps)
         return partial(fit_adam, settings=chosen)
     return fit_gradient_flow
