@@ -12,7 +12,7 @@ from jax.typing import ArrayLike
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.core.errors import InterruptedRecoveryError
+from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
@@ -114,6 +114,8 @@ def recover(
 def _recover(
     request: Request, began: float, deadline: float | None, reached: dict[str, Any]
 ) -> Recovery:
+    store = Checkpoint(request.checkpoint)
+    _claim(store, request)
     pairs, queries, sampler = _answers(request)
     reached["pairs"] = pairs
     shuffled = pairs.take(np.random.default_rng((request.seed, 1)).permutation(len(pairs)))
@@ -123,7 +125,6 @@ def _recover(
     standard = Standardisation.fit(training.inputs, training.outputs)
     data = TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs))
     unseen = TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs))
-    store = Checkpoint(request.checkpoint)
     expansion = None
     width = request.width
     if width is None:
@@ -165,11 +166,37 @@ def _recover(
     )
 
 
+def _claim(store: Checkpoint, request: Request) -> None:
+    """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
+    mine = {
+        "activation": request.activation.name,
+        "input_size": request.input_size,
+        "width": request.width,
+        "students": request.students,
+        "seed": request.seed,
+        "fit": request.fit,
+        "max_queries": request.max_queries,
+        "questions": repr(request.sampler),
+        "pairs": None if request.pairs is None else request.pairs.digest(),
+    }
+    saved = store.load("request")
+    if saved is None:
+        store.save("request", {}, mine)
+        return
+    for name, value in mine.items():
+        if saved[1].get(name) != value:
+            raise InvalidInputError(
+                f"checkpoint={store.folder} holds a recovery with {name}={saved[1].get(name)!r}, "
+                f"not {value!r}; give another folder, or the same arguments to resume."
+            )
+
+
 def _answers(request: Request) -> tuple[QueryPairs, int, dict[str, Any]]:
     """All pairs, how many were asked, and how the questions were drawn."""
     if request.pairs is not None:
         return request.pairs, len(request.pairs), {}
-    assert request.function is not None and request.sampler is not None
+    assert request.function is not None
+    assert request.sampler is not None
     folder = None if request.checkpoint is None else request.checkpoint / "queries"
     oracle = Oracle(
         request.function,
@@ -180,18 +207,20 @@ def _answers(request: Request) -> tuple[QueryPairs, int, dict[str, Any]]:
     )
     sampler = request.sampler
     rng = np.random.default_rng((request.seed, 0))
+    spent = 0
     if isinstance(sampler, Gaussian) and sampler.scale is None:
-        sampler = find_scale(
+        found = find_scale(
             oracle.ask,
             sampler,
             rng,
             activation=request.activation,
             max_queries=request.max_queries,
             report=request.progress,
-        ).sampler
-    left = oracle.left
-    assert left is not None
-    drawn = sampler.draw(left, rng)
+        )
+        sampler, spent = found.sampler, found.queries
+    # Not `oracle.left`: a resumed run has its answers already and must draw the same questions.
+    assert request.max_queries is not None
+    drawn = sampler.draw(request.max_queries - spent, rng)
     answers = oracle.ask(drawn)
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
     pairs = QueryPairs.adopt(drawn, answers)

@@ -6,7 +6,6 @@ import numpy as np
 
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.search import Outcome, Search
 from expand_and_cluster.recovery import (
     Clustering,
@@ -116,7 +115,8 @@ def _neurons(network: Network, support: Support, finding: Finding) -> tuple[Neur
 def _rejected(outcome: Outcome) -> tuple[Rejection, ...]:
     rejected: list[Rejection] = []
     population, rebuilt = outcome.population, outcome.rebuilt
-    assert population is not None and rebuilt is not None
+    assert population is not None
+    assert rebuilt is not None
     for student in np.flatnonzero(~population.imitating):
         reason = (
             f"its error, {np.sqrt(population.losses[student]):.1e} of the outputs' spread, is too "
@@ -146,9 +146,7 @@ def _curves(search: Search) -> LossCurves:
         columns = np.searchsorted(steps, fit.steps)
         losses[row : row + len(fit.losses), columns] = np.sqrt(fit.curves)
         row += len(fit.losses)
-    held_out = np.concatenate(
-        [_errors(fit.students, search.held_out) for fit in fits]
-    )
+    held_out = np.concatenate([_errors(fit.students, search.held_out) for fit in fits])
     codes = tuple(str(stop) for fit in fits for stop in fit.stops)
     return LossCurves(steps, losses, held_out, codes)
 

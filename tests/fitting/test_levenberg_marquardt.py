@@ -3,6 +3,14 @@ import time
 import numpy as np
 import pytest
 from scipy.optimize import least_squares
+from tests.fitting.problems import (
+    ensemble,
+    flattened,
+    imitation,
+    loss_and_gradient,
+    random_network,
+)
+from tests.oracles import jacobian
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
@@ -16,14 +24,6 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 )
 from expand_and_cluster.fitting.normal_equations import prepare
 from expand_and_cluster.fitting.result import StopReason
-from tests.fitting.problems import (
-    ensemble,
-    flattened,
-    imitation,
-    loss_and_gradient,
-    random_network,
-)
-from tests.oracles import jacobian
 
 WIDTHS = (3, 5, 1)
 

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.oracles import jacobian
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
@@ -20,7 +21,6 @@ from expand_and_cluster.fitting.normal_equations import (
     prepare,
     solve,
 )
-from tests.oracles import jacobian
 
 NEURONS, INPUTS, SAMPLES = 4, 3, 60
 PRESENT = np.array([1.0, 1.0, 0.0, 1.0])
@@ -76,8 +76,9 @@ def with_outputs(case: Case) -> tuple[np.ndarray, np.ndarray]:
     order = np.concatenate(
         [
             (np.arange(neurons)[None, :] * outputs + np.arange(outputs)[:, None]).ravel(),
-            ((neurons + np.arange(features))[None, :] * outputs + np.arange(outputs)[:, None])
-            .ravel(),
+            (
+                (neurons + np.arange(features))[None, :] * outputs + np.arange(outputs)[:, None]
+            ).ravel(),
         ]
     )
     spread = np.repeat(weights, inputs, axis=1)  # output weight of the neuron of each input weight
@@ -110,9 +111,7 @@ def with_outputs(case: Case) -> tuple[np.ndarray, np.ndarray]:
         ("relu", 3, True, True),
     ],
 )
-def test_blocks_are_those_of_the_dense_jacobian(
-    activation, outputs, skip, masked
-):
+def test_blocks_are_those_of_the_dense_jacobian(activation, outputs, skip, masked):
     case = build(activation, outputs, skip=skip, masked=masked)
     gram, gradient = with_outputs(case)
     wanted = case.jacobian.T @ case.jacobian / SAMPLES
@@ -133,9 +132,7 @@ def test_blocks_are_those_of_the_dense_jacobian(
         ("tanh", 3, False, True, 0.1),
     ],
 )
-def test_step_is_that_of_the_dense_damped_equations(
-    activation, outputs, skip, masked, ridge
-):
+def test_step_is_that_of_the_dense_damped_equations(activation, outputs, skip, masked, ridge):
     case = build(activation, outputs, skip=skip, masked=masked, seed=1)
     with double():
         moved, predicted = solve(case.parameters, case.equations, jnp.asarray(DAMPING), ridge)

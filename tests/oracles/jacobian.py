@@ -53,8 +53,13 @@ def dense(flat, shape, x, targets, activation, *, skip=False, present=None, free
 
         def values(weights):
             return residuals(
-                weights, shape, jnp.asarray(x), jnp.asarray(targets), activation,
-                skip=skip, present=jnp.asarray(there),
+                weights,
+                shape,
+                jnp.asarray(x),
+                jnp.asarray(targets),
+                activation,
+                skip=skip,
+                present=jnp.asarray(there),
             )
 
         start = jnp.asarray(flat)

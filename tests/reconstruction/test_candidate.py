@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from tests.oracles.least_squares import fitted_loss
+from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.students.training import TrainingData
-from tests.oracles.least_squares import fitted_loss
-from tests.reconstruction.planted import gaussian, teacher
 
 SAMPLES = 250
 
@@ -100,9 +100,7 @@ def test_polish_ends_at_rounding(activation):
     polished = bench.polish(candidate)
     assert bench.at_floor(polished)
     np.testing.assert_array_equal(polished.present, candidate.present)
-    np.testing.assert_allclose(
-        polished.compact().input_vectors, source.input_vectors, atol=1e-11
-    )
+    np.testing.assert_allclose(polished.compact().input_vectors, source.input_vectors, atol=1e-11)
 
 
 def test_polish_never_returns_something_worse():

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from tests.reconstruction.planted import Clutter, distance, gaussian, student, teacher
 
 from expand_and_cluster.clusters.cut_rules import paper_height, plateau_height
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.consensus import find_consensus, gather
 from expand_and_cluster.students.training import TrainingData
-from tests.reconstruction.planted import Clutter, distance, gaussian, student, teacher
 
 CLUTTER = Clutter(duplicates=2, zero_pairs=2, constants=1, idle=1)
 OPTIONS = {"min_cluster_fraction": 0.5, "max_cluster_angle": np.pi / 12}

@@ -1,12 +1,12 @@
 import numpy as np
 import pytest
+from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.rebuild import finish, rebuild
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.training import TrainingData
-from tests.reconstruction.planted import gaussian, teacher
 
 
 def bench_for(source, *, skip=False, samples=500):

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
+from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.signs import flip_neurons, resolve_signs
-from tests.reconstruction.planted import gaussian, teacher
 
 EVEN = ["softplus", "gelu", "relu", "leaky_relu", "silu"]
 TOLERANCE = 1e-9
@@ -82,9 +82,7 @@ def test_skip_that_is_really_there_is_reported():
     network, left = resolve_signs(source.replace(skip=extra), rule, tolerance=TOLERANCE)
     assert left > 1e-3
     inputs = gaussian(50, 4)
-    np.testing.assert_allclose(
-        network(inputs), source.replace(skip=extra)(inputs), atol=1e-13
-    )
+    np.testing.assert_allclose(network(inputs), source.replace(skip=extra)(inputs), atol=1e-13)
 
 
 def test_network_without_skip_is_left_alone():

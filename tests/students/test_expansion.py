@@ -2,6 +2,7 @@ import time
 
 import numpy as np
 import pytest
+from tests.fitting.problems import flattened, imitation
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
@@ -13,7 +14,6 @@ from expand_and_cluster.students.training import (
     samples_for,
     train_students,
 )
-from tests.fitting.problems import flattened, imitation
 
 TANH = resolve("tanh")
 

@@ -1,8 +1,8 @@
 import numpy as np
+from tests.fitting.problems import flattened
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.students.initial import LENGTH, REACH, initial_students
-from tests.fitting.problems import flattened
 
 WIDTHS = (4, 6, 2)
 TANH = resolve("tanh")

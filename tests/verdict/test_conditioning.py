@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from tests.oracles import jacobian
+from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
-from tests.oracles import jacobian
-from tests.reconstruction.planted import gaussian, teacher
 
 SAMPLES = 150
 
@@ -45,9 +45,7 @@ def test_amplification_is_what_noise_does():
     network = teacher((2, 2, 1), "tanh")
     inputs = gaussian(SAMPLES, 2)
     found = analyse_conditioning(network, TrainingData(inputs, network(inputs)))
-    flat = jacobian.flatten(
-        network.input_vectors, network.layers[1].weight, network.layers[1].bias
-    )
+    flat = jacobian.flatten(network.input_vectors, network.layers[1].weight, network.layers[1].bias)
     dense = jacobian.dense(flat, (2, 3, 1, 1), inputs, network(inputs), "tanh")[1]
     noise = np.random.default_rng(0).normal(size=(SAMPLES, 4000))
     moves = np.linalg.lstsq(dense, noise, rcond=None)[0][:6]
@@ -134,3 +132,38 @@ def test_too_few_pairs_hold_nothing():
     inputs = gaussian(9, 3)
     found = analyse_conditioning(network, TrainingData(inputs, network(inputs)))
     assert np.all(found.amplification > 1e4)
+
+
+@pytest.mark.parametrize("activation", ["g", "tanh", "relu"])
+def test_constant_neuron_is_not_held(activation):
+    """Its bias can move, and the output bias makes up for it."""
+    network = teacher((3, 3, 1), activation)
+    first, last = network.layers
+    spare = Network.from_arrays(
+        [
+            (np.vstack([first.weight, np.zeros(3)]), np.append(first.bias, 1.0)),
+            (np.append(last.weight, [[0.5]], axis=1), last.bias),
+        ],
+        activation,
+    )
+    inputs = gaussian(300, 3)
+    found = analyse_conditioning(spare, TrainingData(inputs, network(inputs)))
+    assert np.isinf(found.amplification[3]).any()
+    assert np.all(np.isfinite(found.amplification[:3]))
+
+
+def test_off_bound_neuron_is_not_held():
+    """All the data lie on one side of its hyperplane: an affine map of which much is free."""
+    network = teacher((3, 3, 1), "relu")
+    first, last = network.layers
+    spare = Network.from_arrays(
+        [
+            (np.vstack([first.weight, [0.2, -0.3, 0.1]]), np.append(first.bias, 9.0)),
+            (np.append(last.weight, [[0.5]], axis=1), last.bias),
+        ],
+        "relu",
+    )
+    inputs = gaussian(300, 3)
+    found = analyse_conditioning(spare, TrainingData(inputs, network(inputs)))
+    assert np.isinf(found.amplification[3]).any()
+    assert np.all(np.isfinite(found.amplification[:3]))

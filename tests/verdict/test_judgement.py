@@ -2,6 +2,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+from tests.reconstruction.planted import Clutter, gaussian, student, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Workbench
@@ -9,7 +10,6 @@ from expand_and_cluster.reconstruction.consensus import gather
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Support, find_support, judge
-from tests.reconstruction.planted import Clutter, gaussian, student, teacher
 
 
 class Scene(NamedTuple):

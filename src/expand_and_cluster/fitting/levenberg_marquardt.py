@@ -23,6 +23,7 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.memory import Finished, Memory
 from expand_and_cluster.fitting.normal_equations import (
     Data,
     Masks,
@@ -64,7 +65,6 @@ class LevenbergMarquardtSettings:
     progress: float = 0.2
 
 
-
 def fit_levenberg_marquardt(
     students: Network,
     inputs: Float[np.ndarray, "samples inputs"],
@@ -75,6 +75,7 @@ def fit_levenberg_marquardt(
     report: Reporter = silent,
     stage: str = "train students",
     deadline: float | None = None,
+    memory: Memory | None = None,
 ) -> Fit:
     """Fit one-hidden-layer students by Levenberg-Marquardt in float64.
 
@@ -87,6 +88,7 @@ def fit_levenberg_marquardt(
         report: Receives the losses of all students after every call.
         stage: Name of the work in these reports.
         deadline: `time.monotonic()` after which students stop where they are.
+        memory: Keeps every student as it finishes; those it has already are not trained again.
     """
     del seed
     chosen = settings or LevenbergMarquardtSettings()
@@ -95,9 +97,11 @@ def fit_levenberg_marquardt(
     count = students.students or 0
     current = np.full(count, np.nan)
 
-    def one(
-        index: int, stop: Event
-    ) -> tuple[Network, float, list[tuple[int, float]], StopReason]:
+    def one(index: int, stop: Event) -> Finished:
+        known = None if memory is None else memory.load(index)
+        if known is not None:
+            current[index] = np.sqrt(known.loss)
+            return known
         with double():
             descent = Descent(students.student(index), data, chosen, deadline)
             for _ in descent.run():
@@ -105,13 +109,14 @@ def fit_levenberg_marquardt(
                 report(Progress(stage, descent.step, chosen.steps, current.copy()))
                 if stop.is_set():
                     break
-            return descent.network(), descent.loss, descent.history, descent.stop
+            student = Finished(descent.network(), descent.loss, descent.history, descent.stop)
+        if memory is not None and not stop.is_set():
+            memory.save(index, student)
+        return student
 
     results = run_on_threads(one, count)
     networks, losses, histories, stops = zip(*results, strict=True)
-    return Fit.from_histories(
-        Network.stack(networks), list(losses), list(histories), list(stops)
-    )
+    return Fit.from_histories(Network.stack(networks), list(losses), list(histories), list(stops))
 
 
 class Descent:
@@ -210,7 +215,11 @@ class Descent:
     def _settled(self) -> bool:
         """Within sight of the target, where rounding decides, and no longer halving."""
         last = [value for _, value in self.history[-2:]]
-        return self.loss <= 100.0 * self._settings.target and len(last) == 2 and 2.0 * last[1] > last[0]
+        return (
+            self.loss <= 100.0 * self._settings.target
+            and len(last) == 2
+            and 2.0 * last[1] > last[0]
+        )
 
     def _stalled(self) -> bool:
         before = [value for at, value in self.history if at <= self.step - self._settings.patience]

@@ -159,9 +159,9 @@ def assemble(
     pre, activations = hidden(parameters, masks, activation, data)
     error = residual(parameters, activations, data)
     slopes = activation.derivative(pre) * (masks.present * masks.free)[:, None]
-    k, l = np.tril_indices(neurons)
+    one, other = np.tril_indices(neurons)
     # Rows are neurons and samples lie along memory, so that taking pairs copies whole rows.
-    products = (slopes[k] * slopes[l]) @ data.pairs / samples
+    products = (slopes[one] * slopes[other]) @ data.pairs / samples
     gram = products[
         _pair_index(neurons)[:, None, :, None], _pair_index(size)[None, :, None, :]
     ].reshape(neurons * size, neurons * size)

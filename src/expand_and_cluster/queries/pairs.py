@@ -1,5 +1,6 @@
 """Questions with their answers."""
 
+import hashlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +85,12 @@ class QueryPairs:
     def output_size(self) -> int:
         """Number of outputs."""
         return self.outputs.shape[1]
+
+    def digest(self) -> str:
+        """Short fingerprint of all numbers, to tell whether two sets of pairs are the same."""
+        content = hashlib.sha256(self.inputs.tobytes())
+        content.update(self.outputs.tobytes())
+        return content.hexdigest()[:16]
 
     def take(self, rows: Int[np.ndarray, " chosen"]) -> "QueryPairs":
         """The pairs at these positions, in this order."""

@@ -51,7 +51,10 @@ class Candidate:
         first, last = self.network.layers
         kept = self.present
         return self.network.replace(
-            layers=(Layer(first.weight[kept], first.bias[kept]), Layer(last.weight[:, kept], last.bias))
+            layers=(
+                Layer(first.weight[kept], first.bias[kept]),
+                Layer(last.weight[:, kept], last.bias),
+            )
         )
 
 
@@ -113,9 +116,7 @@ class Workbench:
             vectors = jnp.asarray(network.input_vectors)
             return np.asarray(_activate(vectors, self.data.inputs, self.activation))
 
-    def solve_outputs(
-        self, network: Network, present: Bool[np.ndarray, " neurons"]
-    ) -> Candidate:
+    def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
         """The network with least-squares output weights, bias and skip."""
         design = np.concatenate([self.features(network)[:, present], self._fixed], axis=1)
         scale = np.linalg.norm(design, axis=0)

@@ -94,19 +94,14 @@ def gather(
     """
     imitating = losses <= max(IMITATES, 10.0 * float(np.min(losses)))
     share = np.array(
-        [
-            contributions(students.output_vectors[i], activations[i])
-            for i in range(len(losses))
-        ]
+        [contributions(students.output_vectors[i], activations[i]) for i in range(len(losses))]
     ) / np.sqrt(students.output_size)
     taking_part = (share >= LEAST_CONTRIBUTION) & imitating[:, None]
     owner, _ = np.nonzero(taking_part)
     extended = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     values, directions = np.linalg.eigh(extended.T @ extended / len(extended))
     root = directions * np.sqrt(np.maximum(values, 0.0))
-    return Population(
-        students.input_vectors[taking_part], owner, losses, imitating, share, root
-    )
+    return Population(students.input_vectors[taking_part], owner, losses, imitating, share, root)
 
 
 def find_consensus(

@@ -40,9 +40,7 @@ def prune(
         free = _remove_free(bench, candidate)
         if free is not None:
             candidate, removal = free
-        elif sure and bench.at_floor(candidate):
-            break
-        elif not bench.cheap(candidate):
+        elif (sure and bench.at_floor(candidate)) or not bench.cheap(candidate):
             break
         else:
             tried = _remove_costly(bench, candidate, steps)

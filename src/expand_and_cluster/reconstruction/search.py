@@ -9,9 +9,9 @@ import numpy as np
 from expand_and_cluster.clusters.cut_rules import CutRule, paper_height, plateau_height
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter
-from expand_and_cluster.fitting.result import Fit, StopReason
+from expand_and_cluster.fitting.memory import Memory
+from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.consensus import (
     Consensus,
@@ -141,24 +141,23 @@ class Search:
         chosen = self.settings
         share = 1.0 if index == 0 else LATER_WIDTHS[(index - 1) % len(LATER_WIDTHS)]
         width = max(2, round(share * chosen.width))
-        name = f"students-{index}"
-        saved = self._checkpoint.load(name)
-        if saved is not None:
-            return _fit_from_arrays(*saved, self.activation), width
-        fit = train_students(
-            self.data,
-            width,
-            self.activation,
-            count=chosen.students,
-            seed=chosen.seed,
-            method=chosen.method,
-            first=index * chosen.students,
-            report=self._report,
-            stage="train students" if index == 0 else f"train students, round {index + 1}",
-            deadline=self._deadline,
-        )
-        if not self._late():
-            self._checkpoint.save(name, *_fit_to_arrays(fit))
+        memory = Memory(self._checkpoint, f"students-{index}", self.activation)
+        fit = memory.load_all()
+        if fit is None:
+            fit = train_students(
+                self.data,
+                width,
+                self.activation,
+                count=chosen.students,
+                seed=chosen.seed,
+                method=chosen.method,
+                first=index * chosen.students,
+                report=self._report,
+                stage="train students" if index == 0 else f"train students, round {index + 1}",
+                deadline=self._deadline,
+                memory=memory,
+            )
+            memory.save_all(fit)
         return fit, width
 
     def _bench(self, width: int, *, skip: bool) -> Workbench:
@@ -182,10 +181,9 @@ class Search:
         if not np.isfinite(fit.losses).any():
             return False
         population = self._gather(bench, fit)
-        done = 0
-        for source, consensus, vectors in self._starts(population, fit):
+        for done, start in enumerate(self._starts(population, fit)):
+            source, consensus, vectors = start
             self._report(Progress("rebuild", done, None, note=source))
-            done += 1
             rebuilt = self._plain(width, rebuild(bench, vectors, _capacity(len(vectors), width)))
             self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
             if self._exact(bench):
@@ -255,9 +253,7 @@ class Search:
         vectors = rebuilt.network.input_vectors
         start = bench.start(vectors, _capacity(len(vectors), width))
         final = bench.polish(start, damping=1e-8)
-        return Rebuilt(
-            final.compact(), final.loss, bench.at_floor(final), rebuilt.removals, 0.0
-        )
+        return Rebuilt(final.compact(), final.loss, bench.at_floor(final), rebuilt.removals, 0.0)
 
     def _keep(
         self,
@@ -266,9 +262,7 @@ class Search:
         population: Population,
         consensus: Consensus | None,
     ) -> None:
-        error = float(
-            np.mean((rebuilt.network(self.held_out.inputs) - self.held_out.targets) ** 2)
-        )
+        error = float(np.mean((rebuilt.network(self.held_out.inputs) - self.held_out.targets) ** 2))
         if np.isfinite(error) and error < self.outcome.held_out:
             self.outcome.rebuilt, self.outcome.held_out = rebuilt, error
             self.outcome.source = source
@@ -287,27 +281,3 @@ def _capacity(neurons: int, width: int) -> int:
         return width
     step = 4 if neurons <= 16 else 8
     return -(-neurons // step) * step
-
-
-def _fit_to_arrays(fit: Fit) -> tuple[dict[str, np.ndarray], dict[str, object]]:
-    arrays = {"losses": fit.losses, "steps": fit.steps, "curves": fit.curves}
-    for i, layer in enumerate(fit.students.layers):
-        arrays[f"weight-{i}"] = np.asarray(layer.weight)
-        arrays[f"bias-{i}"] = np.asarray(layer.bias)
-    return arrays, {"stops": [stop.name for stop in fit.stops]}
-
-
-def _fit_from_arrays(
-    arrays: dict[str, np.ndarray], meta: dict[str, list[str]], activation: Activation
-) -> Fit:
-    count = sum(name.startswith("weight-") for name in arrays)
-    layers = tuple(Layer(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
-    return Fit(
-        Network(layers, activation),
-        arrays["losses"],
-        arrays["steps"],
-        arrays["curves"],
-        tuple(StopReason[name] for name in meta["stops"]),
-    )
-
-

@@ -3,7 +3,7 @@
 import itertools
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.symmetry import Flip
@@ -38,9 +38,7 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
     return network.replace(layers=layers, skip=Layer(skip, np.zeros(len(shift))))
 
 
-def resolve_signs(
-    network: Network, rule: Flip, *, tolerance: float
-) -> tuple[Network, float]:
+def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Network, float]:
     """Flip neurons so that the skip vanishes; what it takes to drop it is measured.
 
     The skip is a sum of `a_k w_k` over the neurons whose sign is wrong. Least squares for the
@@ -62,10 +60,13 @@ def resolve_signs(
     width = first.weight.shape[0]
     # Column k: what flipping neuron k adds to the skip.
     columns = np.stack(
-        [(-rule.linear * np.outer(last.weight[:, k], first.weight[k])).ravel() for k in range(width)],
+        [
+            (-rule.linear * np.outer(last.weight[:, k], first.weight[k])).ravel()
+            for k in range(width)
+        ],
         axis=1,
     )
-    wanted = -network.skip.weight.ravel()
+    wanted = -np.asarray(network.skip.weight).ravel()
     size = np.linalg.norm(columns, axis=0).max()
     share = np.linalg.lstsq(columns / size, wanted / size, rcond=1e-8)[0]
     _, values, right = np.linalg.svd(columns / size, full_matrices=True)

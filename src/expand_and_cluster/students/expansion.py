@@ -1,8 +1,8 @@
 """Find the width at which students reach near-zero loss (paper, section 5, Fig. A.2B)."""
 
-import numpy as np
 from dataclasses import dataclass
 
+import numpy as np
 from jaxtyping import Float, Int
 
 from expand_and_cluster.core.activations import Activation
@@ -95,7 +95,9 @@ def expand(
         losses.append(
             np.array(
                 [
-                    np.sqrt(np.mean((fit.students.student(i)(held_out.inputs) - held_out.targets) ** 2))
+                    np.sqrt(
+                        np.mean((fit.students.student(i)(held_out.inputs) - held_out.targets) ** 2)
+                    )
                     for i in range(students)
                 ]
             )

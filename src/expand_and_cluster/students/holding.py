@@ -25,9 +25,7 @@ class Holding:
     masked: Bool[np.ndarray, " inputs"]
     values: Float[np.ndarray, " inputs"]
 
-    def covers(
-        self, inputs: Float[np.ndarray, "samples inputs"]
-    ) -> Bool[np.ndarray, " samples"]:
+    def covers(self, inputs: Float[np.ndarray, "samples inputs"]) -> Bool[np.ndarray, " samples"]:
         """Rows in which every held input has its value."""
         return (inputs[:, self.masked] == self.values[self.masked]).all(axis=1)
 

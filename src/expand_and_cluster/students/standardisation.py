@@ -74,9 +74,7 @@ class Standardisation:
         """The inverse of `restore`: a raw network as a student."""
         first, last = network.layers[0], network.layers[-1]
         layers = (
-            Layer(
-                first.weight * self.input_scale, first.bias + first.weight @ self.input_center
-            ),
+            Layer(first.weight * self.input_scale, first.bias + first.weight @ self.input_center),
             *network.layers[1:-1],
             Layer(
                 last.weight / self.output_scale[:, None],

@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
 from expand_and_cluster.fitting.gradient_flow import fit_gradient_flow
@@ -16,6 +16,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
     LevenbergMarquardtSettings,
     fit_levenberg_marquardt,
 )
+from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.students.initial import initial_students
 
@@ -48,7 +49,7 @@ def samples_for(method: str, widths: tuple[int, ...], available: int) -> int:
     """How many pairs a fit of these widths is given."""
     if method == "adam":
         return available
-    weights = sum((i + 1) * o for i, o in zip(widths[:-1], widths[1:], strict=True))
+    weights = sum((i + 1) * o for i, o in pairwise(widths))
     return min(available, max(600, EQUATIONS_PER_WEIGHT * weights // widths[-1]))
 
 
@@ -65,6 +66,7 @@ def train_students(
     report: Reporter = silent,
     stage: str = "train students",
     deadline: float | None = None,
+    memory: Memory | None = None,
 ) -> Fit:
     """Train random students of one hidden layer on standardised pairs.
 
@@ -80,12 +82,13 @@ def train_students(
         report: Receives progress.
         stage: Name of the work in the reports.
         deadline: `time.monotonic()` after which training stops.
+        memory: Keeps students as they finish, where they are trained one by one.
     """
     widths = (data.inputs.shape[1], width, data.targets.shape[1])
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(widths, activation, count=count, seed=seed, first=first)
-    return _fitter(chosen, steps)(
+    return _fitter(chosen, steps, memory)(
         students,
         part.inputs,
         part.targets,
@@ -96,12 +99,12 @@ def train_students(
     )
 
 
-def _fitter(method: str, steps: int | None) -> Callable[..., Fit]:
+def _fitter(method: str, steps: int | None, memory: Memory | None) -> Callable[..., Fit]:
     if method == "levenberg_marquardt":
         settings = LevenbergMarquardtSettings()
         if steps is not None:
             settings = LevenbergMarquardtSettings(steps=steps)
-        return partial(fit_levenberg_marquardt, settings=settings)
+        return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
         chosen = AdamSettings() if steps is None else AdamSettings(steps=steps)
         return partial(fit_adam, settings=chosen)

@@ -108,6 +108,9 @@ def judge(
         + ("rounding" if exact else f"above what rounding explains ({floor:.1e})")
     )
     held = not loose[:, -1].any() and not masked.all()
+    if not held:
+        # Not a matter of single inputs: nothing is masked, for nothing is certain.
+        masked = np.zeros_like(masked)
     if masked.any() and held:
         reasons.append(
             f"the pairs do not determine the weights of {int(masked.sum())} of {len(masked)} "
@@ -126,8 +129,10 @@ def judge(
         )
     lonely = int(sum(len(s) < 2 for s in support.students))
     if lonely:
-        reasons.append(f"{lonely} of {len(support.students)} neurons are held by fewer than two "
-                       "students, and rest on the exact fit alone")
+        reasons.append(
+            f"{lonely} of {len(support.students)} neurons are held by fewer than two "
+            "students, and rest on the exact fit alone"
+        )
     else:
         least = min(len(s) for s in support.students)
         reasons.append(f"every neuron is held by at least {least} students")
