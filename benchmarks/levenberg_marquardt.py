@@ -64,7 +64,7 @@ class Problem(NamedTuple):
     targets: np.ndarray
 
     @property
-    def count(self) -> int:
+    def size(self) -> int:
         """Number of students."""
         return len(self.students.layers[0].bias)
 
@@ -102,7 +102,7 @@ def ours(problem: Problem, steps: int, repeats: int) -> Run:
 
     fit(1)
     seconds, losses = median_of(repeats, lambda: fit(steps))
-    return Run(seconds / (problem.count * steps), losses)
+    return Run(seconds / (problem.size * steps), losses)
 
 
 def one_program(problem: Problem, steps: int, repeats: int) -> tuple[Run, float]:
@@ -110,7 +110,7 @@ def one_program(problem: Problem, steps: int, repeats: int) -> tuple[Run, float]
     activation = problem.students.activation
     with double(), threadpool_limits(1, user_api="blas"):
         data = prepare(problem.inputs, problem.targets, skip=False)
-        each = [parameters_of(problem.students.student(i)) for i in range(problem.count)]
+        each = [parameters_of(problem.students.student(i)) for i in range(problem.size)]
         start = jax.tree.map(lambda *leaves: jnp.stack(leaves), *each)
         masks = Masks(jnp.ones(WIDTH), jnp.ones(WIDTH))
 
@@ -139,7 +139,7 @@ def one_program(problem: Problem, steps: int, repeats: int) -> tuple[Run, float]
         program = jax.jit(jax.vmap(descend, in_axes=(0, None))).lower(start, data).compile()
         seconds, result = median_of(repeats, lambda: jax.block_until_ready(program(start, data)))
     losses, accepted = (np.asarray(part) for part in result)
-    return Run(seconds / (problem.count * steps), losses / OUTPUTS), float(accepted.mean() / steps)
+    return Run(seconds / (problem.size * steps), losses / OUTPUTS), float(accepted.mean() / steps)
 
 
 def residuals(network: Network, data: tuple[Array, Array]) -> Array:
@@ -164,7 +164,7 @@ def optimistix(problem: Problem, steps: int, repeats: int) -> Run:
         mapped = jax.jit(jax.vmap(descend, in_axes=(0, None)))
         program = mapped.lower(students, data).compile()
         seconds, losses = median_of(repeats, lambda: jax.block_until_ready(program(students, data)))
-    return Run(seconds / (problem.count * steps), np.asarray(losses))
+    return Run(seconds / (problem.size * steps), np.asarray(losses))
 
 
 def scipy(problem: Problem, steps: int, students: int) -> Run:

@@ -1,5 +1,7 @@
 """Whole recoveries of tiny teachers."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +12,7 @@ from tests.reconstruction.planted import gaussian, teacher
 import expand_and_cluster as eac
 
 SAMPLES = 1200
-QUICK = {"students": 4, "width": 6, "seed": 0}
+QUICK: dict[str, Any] = {"students": 4, "width": 6, "seed": 0}
 # Rounding of the answers, through a problem whose condition is at most some thousands.
 EXACT = 1e-11
 

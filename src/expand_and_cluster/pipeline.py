@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.activations import Activation, centred
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
@@ -26,6 +26,7 @@ from expand_and_cluster.students.holding import find_holding
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import summarise
+from expand_and_cluster.verdict.conditioning import is_held
 
 HELD_OUT = 0.1
 MIN_CLUSTER_FRACTION = 0.5
@@ -143,10 +144,11 @@ def _recover(
     search = Search(
         data,
         unseen,
-        request.activation,
+        centred(request.activation),
         settings,
         checkpoint=store,
         report=request.progress,
+        held=is_held,
         deadline=deadline,
     )
     reached["search"] = search.outcome
@@ -154,6 +156,7 @@ def _recover(
     return summarise(
         search,
         standard,
+        activation=request.activation,
         expansion=expansion,
         queries=queries,
         seconds=time.monotonic() - began,
@@ -243,7 +246,7 @@ def _expansion(
     found = expand(
         data,
         held_out,
-        request.activation,
+        centred(request.activation),
         seed=request.seed,
         method=request.fit,
         report=request.progress,

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 
+from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.search import Outcome, Search
@@ -26,6 +27,7 @@ def summarise(
     search: Search,
     standard: Standardisation,
     *,
+    activation: Activation,
     expansion: ExpansionCurve | None,
     queries: int,
     seconds: float,
@@ -36,6 +38,7 @@ def summarise(
     Args:
         search: A search that has run.
         standard: Coordinates in which it ran.
+        activation: The activation as the user gave it; the search ran with its centre at zero.
         expansion: Curve of the expansion phase, if there was one.
         queries: Rows asked or given.
         seconds: Wall-clock time so far.
@@ -66,7 +69,7 @@ def summarise(
         skip_left=rebuilt.skip_left,
         fitted=rebuilt.exact,
     )
-    raw = standard.restore(network).at_rest()
+    raw = standard.restore(network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():
         raw = _hold(raw, finding.masked, standard.input_center)
     return Recovery(

@@ -38,7 +38,6 @@ def test_catalogue(name):
 
 USERS = {
     "softsign": (jax.nn.soft_sign, ODD, None),
-    "softsign of x + 0.3": (lambda z: jax.nn.soft_sign(z + 0.3), None, None),
     "square": (lambda z: z**2, Flip(1, 0.0, 0.0), 2.0),
     "cube": (lambda z: z**3, ODD, 3.0),
     "absolute value": (jnp.abs, Flip(1, 0.0, 0.0), 1.0),
@@ -55,7 +54,6 @@ USERS = {
     "exponential": (jnp.exp, None, None),
     "gelu by tanh": (jax.nn.gelu, Flip(1, -1.0, 0.0), None),
     "arctan": (jnp.arctan, ODD, None),
-    "relu6": (jax.nn.relu6, None, None),
     "hard tanh": (jax.nn.hard_tanh, ODD, None),
     "step": (lambda z: jnp.where(z > 0, 1.0, 0.0), Flip(-1, 0.0, 1.0), 0.0),
     "nearly odd": (lambda z: jnp.tanh(z) + 1e-6 * jnp.cos(z), None, None),
@@ -152,3 +150,29 @@ def test_leading_sign_is_stable_and_odd():
         np.testing.assert_array_equal(leading_sign(7.0 * rows), signs)
     some = np.any(rows != 0, axis=-1, keepdims=True)
     np.testing.assert_array_equal(leading_sign(-rows)[some], -signs[some])
+
+
+SHIFTED = {
+    "softsign": (lambda z: (z + 0.3) / (1.0 + jnp.abs(z + 0.3)), -0.3, Flip(-1, 0.0, 0.0), None),
+    "relu": (lambda z: jnp.maximum(z - 0.7, 0.0), 0.7, Flip(1, -1.0, 0.0), 1.0),
+    "steep tanh": (lambda z: jnp.tanh(2.0 * z - 1.0) + 0.5, 0.5, Flip(-1, 0.0, 1.0), None),
+    "softplus": (lambda z: jnp.logaddexp(0.0, z - 0.25), 0.25, Flip(1, -1.0, 0.0), None),
+    "relu6": (jax.nn.relu6, 3.0, Flip(-1, 0.0, 6.0), None),
+}
+
+
+@pytest.mark.parametrize("name", SHIFTED)
+def test_a_symmetry_about_another_point_is_found(name: str):
+    function, center, flip, degree = SHIFTED[name]
+    found = detect_symmetry(function)
+    assert found.center == pytest.approx(center, abs=1e-12)
+    assert found == Symmetry(flip, degree, found.center)
+
+
+@pytest.mark.parametrize("name", ["g", "mish", "selu", "elu"])
+def test_no_centre_is_invented(name: str):
+    assert detect_symmetry(catalogue[name].function) == Symmetry()
+
+
+def test_squared_relu_keeps_its_degree_and_gains_no_far_centre():
+    assert detect_symmetry(lambda z: jnp.maximum(z + 0.2, 0.0) ** 2) == Symmetry()

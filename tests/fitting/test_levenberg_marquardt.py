@@ -233,7 +233,7 @@ def test_finds_the_minimum_that_scipy_finds():
     theirs = least_squares(
         lambda flat: evaluate(flat)[0],
         first,
-        jac=lambda flat: evaluate(flat)[1],
+        jac=lambda flat: evaluate(flat)[1],  # type: ignore[arg-type]  # SciPy has no types; pyright guesses
         method="lm",
         xtol=1e-14,
         ftol=1e-14,

@@ -19,5 +19,5 @@ def fitted_loss(vectors, inputs, targets, activation, skip):
     extended = np.hstack([inputs, ones])
     hidden = FUNCTIONS[activation](extended @ vectors.T)
     design = np.hstack([hidden, extended if skip else ones])
-    solution = lstsq(design, targets, lapack_driver="gelsy", cond=1e-13)[0]
+    solution: np.ndarray = lstsq(design, targets, lapack_driver="gelsy", cond=1e-13)[0]  # type: ignore[index]
     return float(np.mean((design @ solution - targets) ** 2))

@@ -1,3 +1,5 @@
+from typing import Any
+
 import numpy as np
 import pytest
 from tests.reconstruction.planted import Clutter, distance, gaussian, student, teacher
@@ -9,7 +11,7 @@ from expand_and_cluster.reconstruction.consensus import find_consensus, gather
 from expand_and_cluster.students.training import TrainingData
 
 CLUTTER = Clutter(duplicates=2, zero_pairs=2, constants=1, idle=1)
-OPTIONS = {"min_cluster_fraction": 0.5, "max_cluster_angle": np.pi / 12}
+OPTIONS: dict[str, Any] = {"min_cluster_fraction": 0.5, "max_cluster_angle": np.pi / 12}
 
 
 def population_of(source, students, losses, samples=400):

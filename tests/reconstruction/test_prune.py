@@ -76,7 +76,7 @@ def test_nothing_goes_where_every_neuron_is_needed(sure):
     source = teacher((3, 3, 2), "g")
     bench = bench_for(source)
     start = bench.start(source.input_vectors, 4)
-    pruned, removals = prune(bench, start, steps=20, sure=sure)
+    pruned, removals = prune(bench, start, sure=sure)
     assert pruned.width == 3
     assert removals == ()
     np.testing.assert_array_equal(pruned.network.input_vectors, start.network.input_vectors)

@@ -4,7 +4,7 @@ from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.candidate import Workbench
-from expand_and_cluster.reconstruction.rebuild import finish, rebuild
+from expand_and_cluster.reconstruction.rebuild import finish, rebuild, slim
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.training import TrainingData
 
@@ -23,7 +23,7 @@ def test_perturbed_vectors_with_clutter_become_the_teacher(activation, outputs):
     vectors = source.input_vectors + 0.02 * rng.normal(size=source.input_vectors.shape)
     if symmetry.flip is not None:
         vectors[1:] *= -1.0
-    clutter = np.vstack([vectors[:1] + 1e-3, rng.normal(size=(1, 5))])
+    clutter = rng.normal(size=(2, 5))
     bench = bench_for(source, skip=symmetry.flip is not None and symmetry.flip.linear != 0.0)
     rebuilt = rebuild(bench, np.vstack([vectors, clutter]), 6)
     assert rebuilt.exact is True
@@ -32,6 +32,21 @@ def test_perturbed_vectors_with_clutter_become_the_teacher(activation, outputs):
     assert rebuilt.network.widths == source.widths
     assert len(rebuilt.removals) == 2
     # Softplus hides its signs least well: its regression loses two or three digits.
+    assert compare(rebuilt.network, source).max_weight_error < 1e-10
+
+
+@pytest.mark.parametrize("activation", ["g", "sigmoid", "gelu"])
+def test_halves_of_a_neuron_that_nearly_coincide_are_joined(activation):
+    """Polished to rounding, they end 1e-7 apart, and neither is free without the other."""
+    source = teacher((4, 3, 1), activation)
+    vectors = source.input_vectors + 0.02 * np.random.default_rng(1).normal(size=(3, 5))
+    rule = source.activation.symmetry.flip
+    bench = bench_for(source, skip=rule is not None and rule.linear != 0.0)
+    halves = np.vstack([vectors, vectors[:1] + 1e-3])
+    rebuilt = slim(bench, rebuild(bench, halves, 4), 4)
+    assert rebuilt.exact is True
+    assert len(rebuilt.removals) == 1
+    assert rebuilt.network.widths == source.widths
     assert compare(rebuilt.network, source).max_weight_error < 1e-10
 
 

@@ -1,4 +1,5 @@
 import time
+from typing import Any
 
 import numpy as np
 import pytest
@@ -92,7 +93,7 @@ def test_samples_grow_with_the_weights_up_to_all():
 
 def test_student_of_a_later_round_is_the_same_wherever_it_starts():
     data, _ = pairs((3, 3, 1), 200)
-    options = {"seed": 2, "steps": 5}
+    options: dict[str, Any] = {"seed": 2, "steps": 5}
     all_four = train_students(data, 4, TANH, count=4, **options)
     last = train_students(data, 4, TANH, count=1, first=3, **options)
     np.testing.assert_array_equal(

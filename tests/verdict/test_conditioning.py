@@ -142,7 +142,7 @@ def test_constant_neuron_is_not_held(activation):
     spare = Network.from_arrays(
         [
             (np.vstack([first.weight, np.zeros(3)]), np.append(first.bias, 1.0)),
-            (np.append(last.weight, [[0.5]], axis=1), last.bias),
+            (np.hstack([last.weight, [[0.5]]]), last.bias),
         ],
         activation,
     )
@@ -159,7 +159,7 @@ def test_off_bound_neuron_is_not_held():
     spare = Network.from_arrays(
         [
             (np.vstack([first.weight, [0.2, -0.3, 0.1]]), np.append(first.bias, 9.0)),
-            (np.append(last.weight, [[0.5]], axis=1), last.bias),
+            (np.hstack([last.weight, [[0.5]]]), last.bias),
         ],
         "relu",
     )

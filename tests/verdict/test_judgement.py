@@ -6,7 +6,7 @@ from tests.reconstruction.planted import Clutter, gaussian, student, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Workbench
-from expand_and_cluster.reconstruction.consensus import gather
+from expand_and_cluster.reconstruction.consensus import Population, gather
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Support, find_support, judge
@@ -17,7 +17,7 @@ class Scene(NamedTuple):
 
     bench: Workbench
     held_out: TrainingData
-    population: object
+    population: Population
 
 
 def scene(source, *, noise=0.0, constant=None, count=4, vectors_noise=1e-7):

@@ -1,7 +1,8 @@
 """The catalogue of activations, and any function of the user's."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 import jax
@@ -43,6 +44,25 @@ class Activation:
     def __call__(self, pre_activations: Array) -> Array:
         """Apply the function."""
         return self.function(pre_activations)
+
+
+@lru_cache(maxsize=64)
+def centred(activation: Activation) -> Activation:
+    """The activation with the centre of its symmetry moved to zero.
+
+    Args:
+        activation: Any activation; one that is symmetric about zero is returned as it is.
+    """
+    symmetry = activation.symmetry
+    center = symmetry.center
+    if center == 0.0:
+        return activation
+    return Activation(
+        activation.name,
+        lambda z: activation.function(z + center),
+        lambda z: activation.derivative(z + center),
+        replace(symmetry, center=0.0),
+    )
 
 
 def softplus(z: Array) -> Array:

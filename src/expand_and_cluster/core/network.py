@@ -13,7 +13,7 @@ from jax import Array
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.activations import Activation, centred, resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.precision import double
 
@@ -186,6 +186,20 @@ class Network(eqx.Module):
             if (other.skip is None) != (first.skip is None):
                 raise InvalidInputError("a network with a skip and one without cannot be stacked.")
         return jax.tree.map(lambda *leaves: np.stack([np.asarray(x) for x in leaves]), *networks)
+
+    def centred(self) -> "Network":
+        """The same function, its activation's symmetry moved to zero and the biases with it."""
+        return self._shifted(-self.activation.symmetry.center, centred(self.activation))
+
+    def uncentred(self, activation: Activation) -> "Network":
+        """The inverse of `centred`, which needs to be told the original activation."""
+        return self._shifted(activation.symmetry.center, activation)
+
+    def _shifted(self, shift: float, activation: Activation) -> "Network":
+        if shift == 0.0:
+            return self
+        hidden = tuple(Layer(layer.weight, layer.bias + shift) for layer in self.layers[:-1])
+        return self.replace(layers=(*hidden, self.layers[-1]), activation=activation)
 
     def at_rest(self) -> "Network":
         """The same network with NumPy float64 leaves."""

@@ -9,6 +9,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from expand_and_cluster.core.center import candidate_centers
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.precision import double
 
@@ -47,10 +48,13 @@ class Symmetry:
     Attributes:
         flip: The sign symmetry, or None if the activation has none.
         homogeneity: Degree p with `activation(c z) = c**p activation(z)` for all c > 0, or None.
+        center: Pre-activation about which all this holds: z stands for the distance from it. Zero
+            for every activation of the catalogue.
     """
 
     flip: Flip | None = None
     homogeneity: float | None = None
+    center: float = 0.0
 
     @property
     def scale_free(self) -> bool:
@@ -111,8 +115,29 @@ def detect_symmetry(function: Callable[[Array], Array]) -> Symmetry:
             "activation must be elementwise: the value at one point changes with the other points."
         )
     _refuse_affine(points, values)
-    plus, minus = values[: PROBES.size], values[PROBES.size :]
-    return Symmetry(_find_flip(plus, minus), _find_homogeneity(function, plus, minus))
+    at_zero = _symmetry_about(function, 0.0)
+    if at_zero != Symmetry():
+        return at_zero
+    for center in candidate_centers(_in_numpy(function)):
+        elsewhere = _symmetry_about(function, _tidy(center))
+        if elsewhere.flip is not None:
+            return elsewhere
+    return at_zero
+
+
+def _in_numpy(function: Callable[[Array], Array]) -> Callable[[np.ndarray], np.ndarray]:
+    def values(points: np.ndarray) -> np.ndarray:
+        with double():
+            return np.asarray(function(jnp.asarray(points)), dtype=np.float64)
+
+    return values
+
+
+def _symmetry_about(function: Callable[[Array], Array], center: float) -> Symmetry:
+    values = _in_numpy(function)
+    plus, minus = values(center + PROBES), values(center - PROBES)
+    degree = _find_homogeneity(values, center, plus, minus)
+    return Symmetry(_find_flip(plus, minus), degree, center)
 
 
 def _refuse_affine(points: np.ndarray, values: np.ndarray) -> None:
@@ -140,13 +165,13 @@ def _find_flip(plus: np.ndarray, minus: np.ndarray) -> Flip | None:
 
 
 def _find_homogeneity(
-    function: Callable[[Array], Array], plus: np.ndarray, minus: np.ndarray
+    values_at: Callable[[np.ndarray], np.ndarray],
+    center: float,
+    plus: np.ndarray,
+    minus: np.ndarray,
 ) -> float | None:
     scale = 2.75
-    with double():
-        wide = np.asarray(
-            function(jnp.asarray(scale * np.concatenate([PROBES, -PROBES]))), dtype=np.float64
-        )
+    wide = values_at(center + scale * np.concatenate([PROBES, -PROBES]))
     values = np.concatenate([plus, minus])
     largest = int(np.argmax(np.abs(values)))
     ratio = wide[largest] / values[largest]
@@ -160,4 +185,4 @@ def _find_homogeneity(
 def _tidy(number: float) -> float:
     """The nearby number with few digits, where rounding alone explains the difference."""
     short = round(number, 9)
-    return short if abs(number - short) <= TOLERANCE else number
+    return short if abs(number - short) <= 100 * TOLERANCE else number

@@ -4,8 +4,8 @@ import json
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -73,23 +73,16 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def _results(work: Callable[[Task], Row], tasks: Sequence[Task], workers: int):  # noqa: ANN202
+def _results(work: Callable[[Task], Row], tasks: Sequence[Task], workers: int) -> Iterator[Row]:
     if workers == 1:
         for task in tasks:
             yield _timed(work, task)
         return
     context = multiprocessing.get_context("spawn")
     counter = context.Value("i", 0)
-    with ProcessPoolExecutor(
-        workers, mp_context=context, initializer=_settle, initargs=(counter, workers)
-    ) as pool:
-        futures = [pool.submit(_timed, work, task) for task in tasks]
-        try:
-            for future in as_completed(futures):
-                yield future.result()
-        except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    # Leaving the block, by an error or by Ctrl-C too, ends the processes at once.
+    with context.Pool(workers, initializer=_settle, initargs=(counter, workers)) as pool:
+        yield from pool.imap_unordered(partial(_timed, work), tasks)
 
 
 def _settle(counter: Any, workers: int) -> None:

@@ -8,6 +8,8 @@ from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
 
 # How many neurons are tried, cheapest first, before pruning ends.
 TRIES = 3
+# Steps of the polish that decides whether the others make up for a neuron.
+STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -19,7 +21,7 @@ class Removal:
 
 
 def prune(
-    bench: Workbench, candidate: Candidate, *, steps: int = 100, sure: bool = False
+    bench: Workbench, candidate: Candidate, *, sure: bool = False
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Remove neurons one at a time for as long as the loss comes back.
 
@@ -31,7 +33,6 @@ def prune(
     Args:
         bench: Where candidates are solved and polished.
         candidate: What to prune.
-        steps: Most steps of one polish.
         sure: Stop when nothing is free any more and the loss is at rounding: a network whose
             weights are all pinned down by the data has no neuron to spare.
     """
@@ -43,11 +44,12 @@ def prune(
         elif (sure and bench.at_floor(candidate)) or not bench.cheap(candidate):
             break
         else:
-            tried = _remove_costly(bench, candidate, steps)
+            tried = _remove_costly(bench, candidate)
             if tried is None:
                 break
             candidate, removal = tried
         removals.append(removal)
+        candidate = candidate.halved()
     return candidate, tuple(removals)
 
 
@@ -64,13 +66,11 @@ def _remove_free(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Rem
     return left, Removal(left.width, reason)
 
 
-def _remove_costly(
-    bench: Workbench, candidate: Candidate, steps: int
-) -> tuple[Candidate, Removal] | None:
+def _remove_costly(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Removal] | None:
     costs = bench.removal_costs(candidate)
     for neuron in np.argsort(costs)[: min(TRIES, candidate.width)]:
         left = bench.polish(
-            _without(bench, candidate, int(neuron)), steps=steps, damping=1e-3, patience=20
+            _without(bench, candidate, int(neuron)), steps=STEPS, damping=1e-3, patience=20
         )
         if bench.at_floor(left) or left.loss <= 1.5 * candidate.loss:
             reason = f"the others make up for it once polished (loss {left.loss:.1e})"

@@ -45,6 +45,17 @@ def rebuild(
     return finish(bench, bench.polish(candidate, damping=1e-8), removals)
 
 
+def slim(bench: Workbench, rebuilt: Rebuilt, capacity: int) -> Rebuilt:
+    """Try again to remove neurons of an exact network whose weights are not held by the pairs.
+
+    Two neurons that nearly coincide, or that leave the data, can fit to rounding without one of
+    them being free for the others: what is left over shows only once the rest is polished.
+    """
+    start = bench.start(rebuilt.network.input_vectors, capacity)
+    candidate, removals = prune(bench, start)
+    return finish(bench, bench.polish(candidate, damping=1e-8), rebuilt.removals + removals)
+
+
 def finish(bench: Workbench, candidate: Candidate, removals: tuple[Removal, ...]) -> Rebuilt:
     """The candidate as an ordinary network, its affine left-over folded away where it can be."""
     exact = bench.at_floor(candidate)

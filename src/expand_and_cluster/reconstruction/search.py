@@ -1,7 +1,7 @@
 """Train students, rebuild, and go on with new students until the rebuilt network is exact."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -9,6 +9,7 @@ import numpy as np
 from expand_and_cluster.clusters.cut_rules import CutRule, paper_height, plateau_height
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
@@ -19,7 +20,7 @@ from expand_and_cluster.reconstruction.consensus import (
     find_consensus,
     gather,
 )
-from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild
+from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
 from expand_and_cluster.students.training import (
     TrainingData,
     default_fit,
@@ -94,6 +95,8 @@ class Search:
         settings: What may be done.
         checkpoint: Keeps every trained ensemble.
         report: Receives progress.
+        held: Whether the pairs hold the weights of an exact network in their places; while they do
+            not, the search goes on.
         deadline: `time.monotonic()` after which the search ends with what it has.
     """
 
@@ -106,6 +109,7 @@ class Search:
         *,
         checkpoint: Checkpoint,
         report: Reporter,
+        held: Callable[[Network, TrainingData], bool],
         deadline: float | None = None,
     ) -> None:
         """Store the pairs and settings."""
@@ -116,6 +120,7 @@ class Search:
         self.outcome = Outcome()
         self._checkpoint = checkpoint
         self._report = report
+        self._held = held
         self._deadline = deadline
         self._benches: dict[tuple[int, bool], Workbench] = {}
 
@@ -184,7 +189,10 @@ class Search:
         for done, start in enumerate(self._starts(population, fit)):
             source, consensus, vectors = start
             self._report(Progress("rebuild", done, None, note=source))
-            rebuilt = self._plain(width, rebuild(bench, vectors, _capacity(len(vectors), width)))
+            rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width))
+            if rebuilt.exact and not self._held(rebuilt.network, bench.training):
+                rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
+            rebuilt = self._plain(width, rebuilt)
             self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
             if self._exact(bench):
                 return True
@@ -272,7 +280,8 @@ class Search:
         rebuilt = self.outcome.rebuilt
         if rebuilt is None or not rebuilt.exact:
             return False
-        return self.outcome.held_out <= 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
+        rounding = 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
+        return self.outcome.held_out <= rounding and self._held(rebuilt.network, bench.training)
 
 
 def _capacity(neurons: int, width: int) -> int:

@@ -165,10 +165,12 @@ def compare(
         masked_inputs = recovered.masked_inputs if masked_inputs is None else masked_inputs
         held_inputs = recovered.held_inputs if held_inputs is None else held_inputs
     masked, held = _mask(teacher.input_size, masked_inputs, held_inputs)
+    # Signs and scales are undone about the centre of the activation's symmetry.
+    central = teacher.centred()
     mine, true, matches = align(
-        Wiring.of(network, masked, held),
-        Wiring.of(teacher, masked, held),
-        teacher.activation.symmetry,
+        Wiring.of(network.centred(), masked, held),
+        Wiring.of(central, masked, held),
+        central.activation.symmetry,
         matching_limit,
     )
     neurons = tuple(

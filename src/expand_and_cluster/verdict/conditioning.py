@@ -22,6 +22,9 @@ from expand_and_cluster.fitting.normal_equations import (
 )
 from expand_and_cluster.students.training import TrainingData
 
+# Amplification of rounding (1e-16) beyond which a bias is not known to six digits.
+LOOSE = 1e9
+
 
 @dataclass(frozen=True)
 class Conditioning:
@@ -73,7 +76,9 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
     # Below this an eigenvalue of a matrix in double precision is rounding: the pairs say nothing
     # about the direction, and what it mixes is not held.
     least = 1e-13 * values[-1] * len(values)
-    inverse = np.where(values > least, 1.0 / np.maximum(values, least), np.inf)
+    known = values > max(least, np.finfo(np.float64).tiny)
+    inverse = np.full_like(values, np.inf)
+    inverse[known] = 1.0 / values[known]
     weight = directions**2
     weight[weight < 1e-16] = 0.0
     with np.errstate(invalid="ignore"):
@@ -83,6 +88,16 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
     moving = values[int((~held).sum()) :]
     smallest = float(np.sqrt(max(moving[0], 0.0) / values[-1])) if len(moving) else 0.0
     return Conditioning(smallest, deviation.reshape(neurons, size))
+
+
+def is_held(network: Network, data: TrainingData) -> bool:
+    """Whether an exact network has no direction in which all biases could move freely.
+
+    Args:
+        network: Solution in standardised coordinates.
+        data: The pairs it was fitted to.
+    """
+    return bool(np.all(analyse_conditioning(network, data).amplification[:, -1] < LOOSE))
 
 
 @jax.jit(static_argnames=("activation",))
