@@ -24,7 +24,7 @@ from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
 from expand_and_cluster.students.holding import find_holding
 from expand_and_cluster.students.standardisation import Standardisation
-from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
 
@@ -137,7 +137,7 @@ def _recover(
         seed=request.seed,
         min_cluster_fraction=request.min_cluster_fraction or MIN_CLUSTER_FRACTION,
         max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
-        method=request.fit,
+        method=request.fit or default_fit(request.input_size, width),
         rounds=ROUNDS,
         noise=_rounding(training.outputs, standard),
     )

@@ -24,7 +24,10 @@ def run_on_threads(work: Callable[[int, Event], Result], count: int) -> list[Res
     at between their compiled calls, and calls that have not begun are dropped.
     """
     stop = Event()
-    with threadpool_limits(1, user_api="blas"), ThreadPoolExecutor(min(cores(), count)) as pool:
+    with (
+        threadpool_limits(1, user_api="blas"),
+        ThreadPoolExecutor(max(1, min(cores(), count))) as pool,
+    ):
         futures = [pool.submit(work, index, stop) for index in range(count)]
         try:
             wait(futures, return_when=FIRST_EXCEPTION)

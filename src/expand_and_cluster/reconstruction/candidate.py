@@ -188,11 +188,11 @@ class Workbench:
         terms = self.features(candidate.network)[:, candidate.present] ** 2
         weights = candidate.network.layers[1].weight[:, candidate.present] ** 2
         size = float(np.mean(terms @ weights.T)) + float(np.mean(self._targets**2))
-        return ROUNDING * size + self.noise**2
+        return float(ROUNDING * size + self.noise**2)
 
     def at_floor(self, candidate: Candidate) -> bool:
         """Whether nothing but rounding is left of the error."""
-        return candidate.loss <= 10.0 * self.floor(candidate)
+        return bool(candidate.loss <= 10.0 * self.floor(candidate))
 
     def removal_costs(self, candidate: Candidate) -> Float[np.ndarray, " neurons"]:
         """Rise of the loss when a neuron is removed and the output weights solved again.
@@ -204,14 +204,18 @@ class Workbench:
         design = np.concatenate([self.features(candidate.network)[:, present], self._fixed], axis=1)
         scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
         scale[scale == 0] = 1.0
-        gram = (design / scale).T @ (design / scale) / len(design)
-        inverse = np.linalg.pinv(gram, rcond=1e-14, hermitian=True)
+        # Singular values of the design itself: its Gram matrix would lose the half of the digits
+        # by which a neuron that the others span exactly is told from one that they nearly span.
+        unit = design / scale / np.sqrt(len(design))
+        _, values, right = np.linalg.svd(np.linalg.qr(unit, mode="r"))
+        least = np.finfo(np.float64).eps * values[0]
+        inverse = ((right.T / np.maximum(values, least)) ** 2).sum(axis=1)
         count = int(present.sum())
         weights = candidate.network.layers[1].weight[:, present] * scale[:count]
-        # A neuron that the others span exactly has an unbounded inverse; pinv caps it, and its
-        # cost comes out as what rounding makes of zero.
+        # A neuron that the others span exactly has an unbounded inverse; capped, its cost comes
+        # out as what rounding makes of zero.
         costs = np.full(len(present), np.inf)
-        costs[present] = np.mean(weights**2, axis=0) / np.maximum(np.diag(inverse)[:count], 1.0)
+        costs[present] = np.mean(weights**2, axis=0) / inverse[:count]
         return costs
 
 

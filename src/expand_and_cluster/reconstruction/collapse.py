@@ -12,7 +12,7 @@ def collapse(
     vectors: Vectors,
     students: Int[np.ndarray, " neurons"],
     losses: Float[np.ndarray, " students"],
-    clusters: Sequence[Int[np.ndarray, " members"]],
+    clusters: Sequence[Int[np.ndarray, " _"]],
     *,
     sign_free: bool,
     scale_free: bool,

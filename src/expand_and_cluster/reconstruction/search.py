@@ -23,7 +23,6 @@ from expand_and_cluster.reconstruction.consensus import (
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
 from expand_and_cluster.students.training import (
     TrainingData,
-    default_fit,
     samples_for,
     train_students,
 )
@@ -49,7 +48,7 @@ class SearchSettings:
         seed: Seed of all rounds.
         min_cluster_fraction: Share of the students a cluster needs.
         max_cluster_angle: Largest median angle within a cluster, in radians.
-        method: Way of fitting, or None to choose by size.
+        method: Way of fitting.
         rounds: Most ensembles.
         noise: Rounding of the answers, in standardised units.
     """
@@ -59,7 +58,7 @@ class SearchSettings:
     seed: int
     min_cluster_fraction: float
     max_cluster_angle: float
-    method: str | None
+    method: str
     rounds: int
     noise: float = 0.0
 
@@ -166,9 +165,8 @@ class Search:
         return fit, width
 
     def _bench(self, width: int, *, skip: bool) -> Workbench:
-        method = self.settings.method or default_fit(self.data.inputs.shape[1], width)
         widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
-        count = min(samples_for(method, widths, len(self.data.inputs)), MOST_SAMPLES)
+        count = min(samples_for(self.settings.method, widths, len(self.data.inputs)), MOST_SAMPLES)
         key = (count, skip)
         if key not in self._benches:
             self._benches[key] = Workbench(

@@ -34,8 +34,11 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
     )
     if rule.linear == 0.0:
         return network.replace(layers=layers)
-    skip = slope if network.skip is None else network.skip.weight + slope
-    return network.replace(layers=layers, skip=Layer(skip, np.zeros(len(shift))))
+    old = network.skip
+    skip = (
+        Layer(slope, np.zeros(len(shift))) if old is None else Layer(old.weight + slope, old.bias)
+    )
+    return network.replace(layers=layers, skip=skip)
 
 
 def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Network, float]:

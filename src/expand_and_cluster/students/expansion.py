@@ -1,5 +1,6 @@
 """Find the width at which students reach near-zero loss (paper, section 5, Fig. A.2B)."""
 
+import time
 from dataclasses import dataclass
 
 import numpy as np
@@ -105,7 +106,8 @@ def expand(
         reached = bool(np.nanmin(losses[-1]) <= criterion)
         equations = len(data.inputs) * outputs
         too_wide = 2 * width * (inputs + 1 + outputs) > equations or 2 * width > WIDEST
-        if reached or too_wide:
+        late = deadline is not None and time.monotonic() > deadline
+        if reached or too_wide or late:
             break
         width *= 2
     curve = np.array(losses)

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 
 import jax
 import jax.numpy as jnp
-import jax.scipy.linalg as jsl
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
@@ -51,8 +50,9 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
         data: The pairs it was fitted to.
     """
     with double():
-        gram = np.asarray(
-            _reduced_gram(
+        gram, whole, features = (
+            np.asarray(part)
+            for part in _reduced_gram(
                 parameters_of(network),
                 prepare(data.inputs, data.targets, skip=network.skip is not None),
                 network.activation,
@@ -60,14 +60,18 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
         )
     vectors = network.input_vectors
     neurons, size = vectors.shape
+    # What elimination leaves of a weight's column, if it is no more than rounding of that column,
+    # is nothing: the output weights can do the same.
+    left = np.diag(gram) > 1e-12 * whole
     if network.activation.symmetry.scale_free:
+        left |= True
         gram = gram.copy()
         for k in range(neurons):
             block = slice(k * size, (k + 1) * size)
             unit = vectors[k] / np.linalg.norm(vectors[k])
             gram[block, block] += np.trace(gram[block, block]) * np.outer(unit, unit)
-    scale = np.sqrt(np.diag(gram))
-    held = scale > 1e-12 * scale.max()
+    scale = np.sqrt(np.maximum(np.diag(gram), 0.0))
+    held = left & (scale > 1e-12 * scale.max()) & np.repeat(~_spanned(features, neurons), size)
     safe = np.where(held, scale, 1.0)
     scaled = gram / np.outer(safe, safe)
     scaled[~held] = 0.0
@@ -100,18 +104,33 @@ def is_held(network: Network, data: TrainingData) -> bool:
     return bool(np.all(analyse_conditioning(network, data).amplification[:, -1] < LOOSE))
 
 
+def _spanned(
+    gram: Float[np.ndarray, "features features"], neurons: int
+) -> Bool[np.ndarray, " neurons"]:
+    """Neurons whose activations are a combination of other neurons' and of the constants."""
+    size = np.sqrt(np.diag(gram))
+    size = np.where(size > 0, size, 1.0)
+    values, directions = np.linalg.eigh(gram / np.outer(size, size))
+    free = directions[:neurons, values <= 1e-14 * len(values) * values[-1]]
+    return (np.abs(free) > 1e-6).any(axis=1)
+
+
 @jax.jit(static_argnames=("activation",))
 def _reduced_gram(
     parameters: Parameters, data: Data, activation: Activation
-) -> Float[Array, "weights weights"]:
+) -> tuple[
+    Float[Array, "weights weights"], Float[Array, " weights"], Float[Array, "features features"]
+]:
     neurons, size = parameters.inputs.shape
     ones = jnp.ones(neurons)
     blocks = assemble(parameters, Masks(ones, ones), activation, data)
     gram = blocks.feature_gram
-    ridge = 1e-15 * jnp.trace(gram) / gram.shape[0]
-    factor = jnp.linalg.cholesky(gram + ridge * jnp.eye(gram.shape[0]))
-    half = jsl.solve_triangular(factor, blocks.cross_gram, lower=True)
+    # By eigenvalues, not a Cholesky factor: a neuron that the others span makes the block singular.
+    values, directions = jnp.linalg.eigh(gram)
+    least = 1e-15 * values[-1] * gram.shape[0]
+    half = (directions / jnp.sqrt(jnp.maximum(values, least))).T @ blocks.cross_gram
     mixing = jnp.repeat(
         jnp.repeat(parameters.outputs.T @ parameters.outputs, size, axis=0), size, axis=1
     )
-    return mixing * (blocks.input_gram - half.T @ half)
+    whole = jnp.diag(mixing) * jnp.diag(blocks.input_gram)
+    return mixing * (blocks.input_gram - half.T @ half), whole, gram

@@ -27,7 +27,7 @@ class Support:
         agreement: For each neuron, the median cosine distance over these students; 1 if none.
     """
 
-    students: tuple[Int[np.ndarray, " supporting"], ...]
+    students: tuple[Int[np.ndarray, " _"], ...]
     agreement: Float[np.ndarray, " neurons"]
 
 
