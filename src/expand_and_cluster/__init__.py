@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from expand_and_cluster.pipeline import recover
     from expand_and_cluster.queries.pairs import QueryPairs
     from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
+    from expand_and_cluster.reconstruction.reduce import Reduction, reduce
     from expand_and_cluster.recovery import NeuronRecord, Recovery, Rejection, Verdict, load
     from expand_and_cluster.scoring.compare import Comparison, compare
 
@@ -45,12 +46,14 @@ _HOME = {
     "QueryBudgetError": "core.errors",
     "QueryPairs": "queries.pairs",
     "Recovery": "recovery",
+    "Reduction": "reconstruction.reduce",
     "Rejection": "recovery",
     "Uniform": "queries.samplers",
     "Verdict": "recovery",
     "compare": "scoring.compare",
     "load": "recovery",
     "recover": "pipeline",
+    "reduce": "reconstruction.reduce",
 }
 
 __all__ = [
@@ -70,6 +73,7 @@ __all__ = [
     "QueryBudgetError",
     "QueryPairs",
     "Recovery",
+    "Reduction",
     "Rejection",
     "Uniform",
     "Verdict",
@@ -78,6 +82,7 @@ __all__ = [
     "datasets",
     "load",
     "recover",
+    "reduce",
     "teachers",
 ]
 

@@ -14,10 +14,17 @@ STEPS = 50
 
 @dataclass(frozen=True)
 class Removal:
-    """One neuron that was removed, and why the network does not need it."""
+    """One neuron that was removed.
+
+    Attributes:
+        width: Neurons left.
+        reason: Why the network does not need it.
+        loss: Mean squared error without it.
+    """
 
     width: int
     reason: str
+    loss: float
 
 
 def prune(
@@ -62,8 +69,7 @@ def _remove_free(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Rem
     left = _without(bench, candidate, cheapest)
     if left.loss > candidate.loss + 10.0 * allowed:
         return None
-    reason = f"the others give the same outputs without it (loss rises by {costs[cheapest]:.1e})"
-    return left, Removal(left.width, reason)
+    return left, Removal(left.width, "the others give the same outputs without it", left.loss)
 
 
 def _remove_costly(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Removal] | None:
@@ -73,8 +79,8 @@ def _remove_costly(bench: Workbench, candidate: Candidate) -> tuple[Candidate, R
             _without(bench, candidate, int(neuron)), steps=STEPS, damping=1e-3, patience=20
         )
         if bench.at_floor(left) or left.loss <= 1.5 * candidate.loss:
-            reason = f"the others make up for it once polished (loss {left.loss:.1e})"
-            return left, Removal(left.width, reason)
+            reason = "the others make up for it once polished"
+            return left, Removal(left.width, reason, left.loss)
     return None
 
 
