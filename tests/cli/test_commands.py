@@ -132,7 +132,7 @@ def test_demo(call, here, digits_teacher, identified):
     assert "run folder: runs/demo/queries" in result.stdout
     passive, active = digits_teacher.calls
     assert passive["source"].inputs.shape == (1437, 64)
-    assert active["max_queries"] == 16_384
+    assert active["max_queries"] == 8_192
     assert active["inputs"].size == 64
     again = call("demo")
     assert again.exit_code == result.exit_code

@@ -11,7 +11,9 @@ if TYPE_CHECKING:  # imported when needed: this pulls in JAX
     from expand_and_cluster.core.network import Network
 
 WIDTHS = (64, 32, 10)
-QUERIES = 16_384
+QUERIES = 8_192
+# Half the default: enough for a network of this size, and the demo is to be quick.
+STUDENTS = 5
 
 
 @guarded
@@ -28,7 +30,7 @@ def demo(
 
     teacher = _teacher(folder, seed)
     sizes = "-".join(map(str, WIDTHS))
-    options = {"activation": "tanh", "seed": seed}
+    options = {"activation": "tanh", "seed": seed, "students": STUDENTS}
     images = load("digits").train_inputs
     common = {"seed": seed, "teacher": f"digits {sizes} tanh"}
     typer.echo(f"\n1. {sizes} tanh teacher, from its answers on {len(images):,} images alone")

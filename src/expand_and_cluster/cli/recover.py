@@ -68,14 +68,6 @@ def recover(
         int | None,
         typer.Option(min=1, help="Most rows to ask; never exceeded.", rich_help_panel=_QUESTIONS),
     ] = None,
-    probabilities: Annotated[
-        bool,
-        typer.Option(
-            "--probabilities",
-            help="Answers are softmax probabilities, not logits.",
-            rich_help_panel=_QUESTIONS,
-        ),
-    ] = False,
     students: Annotated[
         int | None, typer.Option(min=1, help="Number of students.", rich_help_panel=_METHOD)
     ] = None,
@@ -132,7 +124,6 @@ def recover(
         "max_cluster_angle": max_cluster_angle,
         "fit": fit,
         "time_budget": time_budget,
-        "outputs": "probabilities" if probabilities else None,
     }
     options = {name: value for name, value in chosen.items() if value is not None}
     options |= {"activation": activation, "seed": seed}

@@ -112,7 +112,7 @@ def _spanned(
     size = np.where(size > 0, size, 1.0)
     values, directions = np.linalg.eigh(gram / np.outer(size, size))
     free = directions[:neurons, values <= 1e-14 * len(values) * values[-1]]
-    return (np.abs(free) > 1e-6).any(axis=1)
+    return np.asarray((np.abs(free) > 1e-6).any(axis=1))
 
 
 @jax.jit(static_argnames=("activation",))
