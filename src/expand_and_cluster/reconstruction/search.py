@@ -34,6 +34,8 @@ MOST_SAMPLES = 4096
 LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)
 # Input weights of the largest candidate that is polished: its solve takes seconds a step.
 MOST_POLISHED = 4500
+# Mean squared error on held-out pairs above which a teacher without noise is not yet imitated.
+LARGE = 1e-6
 # Students that are rebuilt on their own where they do not agree.
 ALONE = 3
 
@@ -124,13 +126,15 @@ class Search:
         self._benches: dict[tuple[int, bool], Workbench] = {}
 
     def run(self) -> Outcome:
-        """Train and rebuild until a network is exact, or rounds or time are used up."""
+        """Train and rebuild until a network is exact, or no progress, rounds or time are left."""
+        errors: list[float] = []
         for index in range(self.settings.rounds):
             fit, width = self._train(index)
             self.outcome.rounds.append(fit)
             if self._rebuild_round(fit, width, index):
                 break
-            if self._late():
+            errors.append(self.outcome.held_out)
+            if self._late() or _hopeless(errors):
                 break
         return self.outcome
 
@@ -269,7 +273,15 @@ class Search:
         consensus: Consensus | None,
     ) -> None:
         error = float(np.mean((rebuilt.network(self.held_out.inputs) - self.held_out.targets) ** 2))
-        if np.isfinite(error) and error < self.outcome.held_out:
+        if not np.isfinite(error):
+            return
+        best = self.outcome.rebuilt
+        # Where both are exact, rounding must not decide for the wider one.
+        if best is not None and best.exact and rebuilt.exact:
+            better = rebuilt.network.hidden_widths < best.network.hidden_widths
+        else:
+            better = error < self.outcome.held_out
+        if better:
             self.outcome.rebuilt, self.outcome.held_out = rebuilt, error
             self.outcome.source = source
             self.outcome.population, self.outcome.consensus = population, consensus
@@ -280,6 +292,15 @@ class Search:
             return False
         rounding = 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
         return self.outcome.held_out <= rounding and self._held(rebuilt.network, bench.training)
+
+
+def _hopeless(errors: list[float]) -> bool:
+    """Whether three rounds left a large error as large as it was: noise, or another activation.
+
+    Args:
+        errors: Best mean squared error on held-out pairs after each round.
+    """
+    return len(errors) >= 3 and errors[-1] > LARGE and errors[-1] > 0.25 * errors[-3]
 
 
 def _capacity(neurons: int, width: int) -> int:
