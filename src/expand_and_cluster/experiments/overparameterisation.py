@@ -82,6 +82,6 @@ def run(folder: Path, smoke: bool, workers: int, report: Reporter) -> int:
 EXPERIMENT = Experiment(
     name="overparameterisation",
     claim="16-4-1: share of students that reach zero loss, direct and 2, 4, 8 times as wide",
-    minutes=6,
+    minutes=6.0,
     run=run,
 )
