@@ -13,8 +13,8 @@ import expand_and_cluster.experiments
 import expand_and_cluster.teachers
 from expand_and_cluster.cli.guard import sentence
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.progress import Progress
 from expand_and_cluster.experiments.experiment import Experiment
+from expand_and_cluster.experiments.studies import run_study
 
 
 @pytest.fixture
@@ -64,13 +64,25 @@ def test_report_refuses_an_unfinished_folder(call, here):
     assert "no finished recovery" in result.stderr
 
 
+def one_teacher(task) -> dict:
+    return {
+        "input_size": 2,
+        "width": 2,
+        "seed": task["seed"],
+        "rmse": 1e-15,
+        "found_width": 2,
+        "max_weight_error": 1e-14,
+        "identified": True,
+    }
+
+
 @pytest.fixture
 def experiments(monkeypatch) -> list:
     calls = []
 
     def run(folder, smoke, workers, report) -> int:
         calls.append((folder, smoke, workers))
-        report(Progress("teachers", 1, 2))
+        run_study("synthetic", one_teacher, [{"seed": 0}], folder, workers=1, report=report)
         return 0 if smoke else 3
 
     entry = Experiment("synthetic", "118 of 150 teachers", 30.0, run)
@@ -86,11 +98,20 @@ def test_reproduce_lists(call, experiments):
 
 
 def test_reproduce_runs(call, here, experiments):
-    assert call("reproduce", "synthetic").exit_code == 3
-    assert call("reproduce", "synthetic", "--smoke", "--workers", 2).exit_code == 0
+    result = call("reproduce", "synthetic")
+    assert result.exit_code == 3
+    assert "| input size | width | teachers | recovered |" in result.stdout
+    assert sorted(path.name for path in Path("runs/synthetic").iterdir()) == [
+        "experiment.json",
+        "rows.csv",
+        "rows.jsonl",
+        "study.png",
+        "table.md",
+    ]
+    assert call("reproduce", "synthetic", "--smoke", "--workers", 1).exit_code == 0
     assert experiments == [
-        (Path("runs/synthetic"), False, 1),
-        (Path("runs/synthetic-smoke"), True, 2),
+        (Path("runs/synthetic"), False, 2),
+        (Path("runs/synthetic-smoke"), True, 1),
     ]
 
 
