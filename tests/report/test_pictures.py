@@ -63,7 +63,7 @@ def drawn(monkeypatch):
     [
         (None, "draw_agreement"),
         ({"missing": 0}, "draw_agreement"),
-        ({"missing": 0, "neurons": [{"layer": 0}]} | DISTANCES, "draw_teacher_distances"),
+        ({"missing": 0, "neurons": {"layer": [0]} | DISTANCES}, "draw_teacher_distances"),
     ],
 )
 def test_the_comparison_file_decides_the_picture_of_neurons(plain_run, drawn, comparison, expected):

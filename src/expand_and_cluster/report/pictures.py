@@ -106,6 +106,5 @@ def _read_comparison(path: Path) -> NeuronDistances | None:
         raise FileFormatError(
             f"{path} is not strict JSON ({error}); compare again to rewrite it."
         ) from error
-    if not isinstance(data, dict) or "teacher_index" not in data:
-        return None
-    return NeuronDistances.from_json(data)
+    neurons = data.get("neurons") if isinstance(data, dict) else None
+    return NeuronDistances.from_json(neurons) if isinstance(neurons, dict) else None
