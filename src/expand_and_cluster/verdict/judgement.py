@@ -16,6 +16,8 @@ WEIGHT_TOLERANCE = 1e-6
 NOISE_FACTOR = 30.0
 # Cosine distance within which a student's neuron supports a recovered one.
 SUPPORTS = 1e-2
+# Confidence where nothing speaks against the network: the verdict is not calibrated, so not 1.
+SUREST = 0.999
 
 
 @dataclass(frozen=True)
@@ -157,7 +159,7 @@ def _confidence(excess: float, worst: float, shared: float) -> float:
     """
     fit = 0.1 * max(excess - 1.0, 0.0) / NOISE_FACTOR
     pinned = 0.1 * min(worst / WEIGHT_TOLERANCE, 1.0) ** 0.5
-    return (1.0 - fit) * (1.0 - pinned) * (1.0 - 0.05 * (1.0 - shared))
+    return SUREST * (1.0 - fit) * (1.0 - pinned) * (1.0 - 0.05 * (1.0 - shared))
 
 
 def _units(vectors: np.ndarray) -> np.ndarray:
