@@ -15,6 +15,7 @@ as much as an accepted one, because the Gram matrix is assembled either way.
 import argparse
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import jax
@@ -46,7 +47,8 @@ from expand_and_cluster.students.initial import initial_students
 from expand_and_cluster.teachers.synthetic import synthetic, synthetic_inputs
 
 INPUTS, WIDTH, OUTPUTS = 8, 32, 1
-SETTINGS = LevenbergMarquardtSettings(target=0.0, patience=10**6)
+# The first damping is Optimistix's: 1 for squares summed over all samples of the default size.
+SETTINGS = LevenbergMarquardtSettings(target=0.0, patience=10**6, damping=1 / 4096)
 
 
 class Run(NamedTuple):
@@ -94,9 +96,7 @@ def ours(problem: Problem, steps: int, repeats: int) -> Run:
     """The library's own call."""
 
     def fit(count: int) -> np.ndarray:
-        settings = LevenbergMarquardtSettings(
-            steps=count, target=SETTINGS.target, patience=SETTINGS.patience
-        )
+        settings = replace(SETTINGS, steps=count)
         students, inputs, targets = problem
         return fit_levenberg_marquardt(students, inputs, targets, settings=settings).losses
 
