@@ -7,6 +7,7 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.search import Outcome, Search
 from expand_and_cluster.recovery import (
     Clustering,
@@ -17,7 +18,6 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
-from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
@@ -25,7 +25,7 @@ from expand_and_cluster.verdict.judgement import Finding, Support, find_support,
 
 def summarise(
     search: Search,
-    standard: Standardisation,
+    completed: Completed | None,
     *,
     activation: Activation,
     expansion: ExpansionCurve | None,
@@ -37,7 +37,7 @@ def summarise(
 
     Args:
         search: A search that has run.
-        standard: Coordinates in which it ran.
+        completed: The network over all inputs, None where there is none.
         activation: The activation as the user gave it; the search ran with its centre at zero.
         expansion: Curve of the expansion phase, if there was one.
         queries: Rows asked or given.
@@ -48,18 +48,19 @@ def summarise(
         EacError: No student ended with a finite loss.
     """
     outcome = search.outcome
-    rebuilt, population = outcome.rebuilt, outcome.population
-    if rebuilt is None or population is None:
+    population = outcome.population
+    if completed is None or outcome.rebuilt is None or population is None:
         raise EacError(
             "no student imitates the teacher: all diverged or stayed constant; check that the "
             "outputs are a function of the inputs, and give more pairs or a larger width.",
             partial=outcome,
         )
+    rebuilt, bench, standard = completed.rebuilt, completed.bench, completed.standard
     network = rebuilt.network
-    bench = search.judging_bench()
     floor = float(np.sqrt(bench.floor(bench.as_candidate(network))))
-    held_out = float(np.sqrt(outcome.held_out))
-    support = find_support(network, population)
+    held_out = float(np.sqrt(completed.held_out))
+    # Students may have seen fewer coordinates; neurons keep their order.
+    support = find_support(outcome.rebuilt.network, population)
     finding = judge(
         network,
         analyse_conditioning(network, bench.training),

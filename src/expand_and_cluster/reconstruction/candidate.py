@@ -1,28 +1,40 @@
 """A network under reconstruction: fixed shapes, some neurons absent."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float
+from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.levenberg_marquardt import (
     Descent,
     LevenbergMarquardtSettings,
     step_operations,
 )
 from expand_and_cluster.fitting.normal_equations import Data, prepare
+from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
 from expand_and_cluster.students.training import TrainingData
 
 # Squared rounding error of one term of a sum, with the few operations that make the term.
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
+# Rows of the design of which removal costs are computed, at least.
+MOST_ROWS = 4096
 # Operations of a step that takes some ten milliseconds.
 CHEAP = 5e8
+# Input weights of the largest candidate whose normal equations are written out; larger ones are
+# polished by Gauss-Newton without a matrix.
+MOST_DENSE = 2000
+# Entries of a design matrix beyond which least squares are solved by refined normal equations.
+MOST_FACTORED = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -81,6 +93,7 @@ class Workbench:
         noise: Standard deviation of the answers' own rounding, in standardised units: zero for
             double precision.
         deadline: `time.monotonic()` after which descents stop.
+        report: Told about long descents.
     """
 
     def __init__(
@@ -91,18 +104,29 @@ class Workbench:
         skip: bool = False,
         noise: float = 0.0,
         deadline: float | None = None,
+        report: Reporter = silent,
     ) -> None:
-        """Prepare the pairs."""
+        """Keep the pairs; what a way of polishing needs is prepared when it is first used."""
+        self.report = report
         self.activation = activation
         self.skip = skip
         self.noise = noise
         self.deadline = deadline
         self.training = data
         self._targets = data.targets
+        self._extended = np.concatenate([data.inputs, np.ones((len(data.inputs), 1))], axis=1)
+        self._fixed = self._extended if skip else self._extended[:, -1:]
+
+    @cached_property
+    def _pairs(self) -> Data:
+        """What small candidates need: all products of two inputs."""
         with double():
-            self.data: Data = prepare(data.inputs, data.targets, skip=skip)
-        ones = np.ones((len(data.inputs), 1))
-        self._fixed = np.concatenate([data.inputs, ones], axis=1) if skip else ones
+            return prepare(self.training.inputs, self._targets, skip=self.skip)
+
+    @cached_property
+    def _frame(self) -> Frame:
+        """What large candidates need."""
+        return frame_of(self.training.inputs, self._targets, skip=self.skip)
 
     def start(
         self, vectors: Float[np.ndarray, "neurons inputs_and_bias"], capacity: int
@@ -123,18 +147,25 @@ class Workbench:
         """A finished network, to be asked for its floor."""
         return Candidate(network, np.ones(network.hidden_widths[0], bool), float("nan"))
 
-    def features(self, network: Network) -> Float[np.ndarray, "samples neurons"]:
-        """Activations of all neurons on the training inputs."""
+    def features(
+        self, network: Network, most: int | None = None
+    ) -> Float[np.ndarray, "samples neurons"]:
+        """Activations of all neurons on the training inputs, or on the first few of them."""
+        vectors, extended = network.input_vectors, self._extended[:most]
+        found = np.empty((len(extended), len(vectors)))
         with double():
-            vectors = jnp.asarray(network.input_vectors)
-            return np.asarray(_activate(vectors, self.data.inputs, self.activation))
+            for first in range(0, len(found), ROWS):
+                rows = slice(first, first + ROWS)
+                inputs = jnp.asarray(extended[rows])
+                found[rows] = _activate(jnp.asarray(vectors), inputs, self.activation)
+        return found
 
     def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
         """The network with least-squares output weights, bias and skip."""
         design = np.concatenate([self.features(network)[:, present], self._fixed], axis=1)
         scale = np.linalg.norm(design, axis=0)
         scale[scale == 0] = 1.0
-        solution = np.linalg.lstsq(design / scale, self._targets, rcond=1e-14)[0] / scale[:, None]
+        solution = _least_squares(design / scale, self._targets) / scale[:, None]
         weights = np.zeros((self._targets.shape[1], len(present)))
         count = int(present.sum())
         weights[:, present] = solution[:count].T
@@ -155,6 +186,8 @@ class Workbench:
         Where steps are cheap, long valleys are followed; where they are not, a start that does not
         converge within a few steps is not worth more of them.
         """
+        if not self._dense(candidate):
+            return self._polish_large(candidate, damping)
         if not self.cheap(candidate):
             patience = min(patience, 12)
         settings = LevenbergMarquardtSettings(
@@ -165,19 +198,31 @@ class Workbench:
         )
         with double():
             descent = Descent(
-                candidate.network, self.data, settings, self.deadline, present=candidate.present
+                candidate.network, self._pairs, settings, self.deadline, present=candidate.present
             )
             for _ in descent.run():
                 pass
-            if not np.isfinite(descent.loss) or descent.loss >= candidate.loss:
-                return candidate
-            return Candidate(descent.padded(), candidate.present, descent.loss)
+            return _improved(candidate, descent.padded(), descent.loss)
+
+    def _polish_large(self, candidate: Candidate, damping: float) -> Candidate:
+        settings = GaussNewtonSettings(target=self.floor(candidate), damping=damping)
+        descent = GaussNewton(
+            candidate.network, self._frame, settings, self.deadline, present=candidate.present
+        )
+        for _ in descent.run():
+            error = np.array([np.sqrt(descent.loss)])
+            self.report(Progress("polish", descent.step, settings.steps, error))
+        return _improved(candidate, descent.network(), descent.loss)
+
+    def _dense(self, candidate: Candidate) -> bool:
+        return len(candidate.present) * self._extended.shape[1] <= MOST_DENSE
 
     def cheap(self, candidate: Candidate) -> bool:
         """Whether a step of Levenberg-Marquardt on this candidate takes milliseconds."""
-        samples, size = self.data.inputs.shape
+        samples, size = self._extended.shape
         outputs = self._targets.shape[1]
-        return step_operations(samples, size, len(candidate.present), outputs) < CHEAP
+        cost = step_operations(samples, size, len(candidate.present), outputs)
+        return self._dense(candidate) and cost < CHEAP
 
     def floor(self, candidate: Candidate) -> float:
         """Mean squared error that rounding alone explains for this candidate.
@@ -202,6 +247,8 @@ class Workbench:
         """
         present = candidate.present
         design = np.concatenate([self.features(candidate.network)[:, present], self._fixed], axis=1)
+        # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
+        design = design[: max(MOST_ROWS, 8 * design.shape[1])]
         scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
         scale[scale == 0] = 1.0
         # Singular values of the design itself: its Gram matrix would lose the half of the digits
@@ -217,6 +264,27 @@ class Workbench:
         costs = np.full(len(present), np.inf)
         costs[present] = np.mean(weights**2, axis=0) / inverse[:count]
         return costs
+
+
+def _improved(candidate: Candidate, network: Network, loss: float) -> Candidate:
+    if not np.isfinite(loss) or loss >= candidate.loss:
+        return candidate
+    return Candidate(network, candidate.present, loss)
+
+
+def _least_squares(
+    design: Float[np.ndarray, "samples features"], targets: Float[np.ndarray, "samples outputs"]
+) -> Float[np.ndarray, "features outputs"]:
+    """Least squares of a design with columns of equal length."""
+    if design.size <= MOST_FACTORED:
+        return np.linalg.lstsq(design, targets, rcond=1e-14)[0]
+    gram = design.T @ design
+    factor = cho_factor(gram + 1e-13 * np.trace(gram) / len(gram) * np.eye(len(gram)))
+    solution = np.zeros((design.shape[1], targets.shape[1]))
+    # Each pass regains the digits that the normal equations lost.
+    for _ in range(3):
+        solution += cho_solve(factor, design.T @ (targets - design @ solution))
+    return solution
 
 
 @jax.jit(static_argnames=("activation",))

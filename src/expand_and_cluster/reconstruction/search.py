@@ -13,7 +13,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
-from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
 from expand_and_cluster.reconstruction.consensus import (
     Consensus,
     Population,
@@ -32,8 +32,10 @@ MOST_SAMPLES = 4096
 # Widths of later ensembles, as a share of the first: narrower students are cheaper and, near the
 # teacher's width, converge to exactly zero more often; wider ones avoid bad minima.
 LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)
-# Input weights of the largest candidate that is polished: its solve takes seconds a step.
-MOST_POLISHED = 4500
+# Equations for every unknown of a student that large candidates are polished on.
+EQUATIONS = 4
+# Rows on which students' activations are compared.
+ROWS_COMPARED = 4096
 # Mean squared error on held-out pairs above which a teacher without noise is not yet imitated.
 LARGE = 1e-6
 # Students that are rebuilt on their own where they do not agree.
@@ -53,6 +55,8 @@ class SearchSettings:
         method: Way of fitting.
         rounds: Most ensembles.
         noise: Rounding of the answers, in standardised units.
+        steps: Most steps of a student; None for the default of the way of fitting.
+        learning_rate: For first-order fits; None for their default.
     """
 
     width: int
@@ -63,6 +67,8 @@ class SearchSettings:
     method: str
     rounds: int
     noise: float = 0.0
+    steps: int | None = None
+    learning_rate: float | None = None
 
 
 @dataclass
@@ -159,6 +165,8 @@ class Search:
                 count=chosen.students,
                 seed=chosen.seed,
                 method=chosen.method,
+                steps=chosen.steps,
+                learning_rate=chosen.learning_rate,
                 first=index * chosen.students,
                 report=self._report,
                 stage="train students" if index == 0 else f"train students, round {index + 1}",
@@ -170,7 +178,11 @@ class Search:
 
     def _bench(self, width: int, *, skip: bool) -> Workbench:
         widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
-        count = min(samples_for(self.settings.method, widths, len(self.data.inputs)), MOST_SAMPLES)
+        available = samples_for(self.settings.method, widths, len(self.data.inputs))
+        most = MOST_SAMPLES
+        if (widths[0] + 1) * width > MOST_DENSE:
+            most = max(most, EQUATIONS * width * (sum(widths) - width + 1) // widths[-1])
+        count = min(available, most)
         key = (count, skip)
         if key not in self._benches:
             self._benches[key] = Workbench(
@@ -179,6 +191,7 @@ class Search:
                 skip=skip,
                 noise=self.settings.noise,
                 deadline=self._deadline,
+                report=self._report,
             )
         return self._benches[key]
 
@@ -204,7 +217,10 @@ class Search:
 
     def _gather(self, bench: Workbench, fit: Fit) -> Population:
         activations = np.stack(
-            [bench.features(fit.students.student(i)) for i in range(len(fit.losses))]
+            [
+                bench.features(fit.students.student(i), ROWS_COMPARED)
+                for i in range(len(fit.losses))
+            ]
         )
         return gather(fit.students, fit.losses, activations, self.data.inputs)
 
@@ -222,14 +238,14 @@ class Search:
         ):
             consensus = self._consensus(population, rule, fraction, angle)
             first = first or consensus
-            if consensus is None or not self._affordable(consensus):
+            if consensus is None or not self._determined(consensus.candidates):
                 continue
             if len(consensus.candidates) not in tried:
                 tried.add(len(consensus.candidates))
                 yield name, consensus, consensus.candidates
         for student in np.argsort(fit.losses)[:ALONE]:
             own = population.of(int(student))
-            if len(own) and own.size <= MOST_POLISHED:
+            if len(own) and self._determined(own):
                 yield f"student {student} alone", first, own
 
     def _consensus(
@@ -245,12 +261,11 @@ class Search:
             rule=rule,
         )
 
-    def _affordable(self, consensus: Consensus) -> bool:
-        """Whether there are candidates, with fewer weights than equations and than we can solve."""
-        count, size = consensus.candidates.shape
+    def _determined(self, vectors: np.ndarray) -> bool:
+        """Whether there are neurons, with fewer weights than there are equations."""
+        count, size = vectors.shape
         outputs = self.data.targets.shape[1]
-        determined = count * (size + outputs) <= len(self.data.inputs) * outputs
-        return count > 0 and determined and count * size <= MOST_POLISHED
+        return 0 < count * (size + outputs) <= len(self.data.inputs) * outputs
 
     def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
         """Polish once more without the skip, where signs made it vanish."""

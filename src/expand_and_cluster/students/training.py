@@ -1,7 +1,7 @@
 """Train many students: choose a way of fitting, give every one the same call."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -62,6 +62,7 @@ def train_students(
     seed: int,
     method: str | None = None,
     steps: int | None = None,
+    learning_rate: float | None = None,
     first: int = 0,
     report: Reporter = silent,
     stage: str = "train students",
@@ -78,6 +79,7 @@ def train_students(
         seed: Seed of the ensemble.
         method: "levenberg_marquardt", "adam", "gradient_flow", or None to choose by size.
         steps: Most steps of one student; None for the default of the way of fitting.
+        learning_rate: For Adam; None for its default.
         first: Index of the first student.
         report: Receives progress.
         stage: Name of the work in the reports.
@@ -88,7 +90,7 @@ def train_students(
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(widths, activation, count=count, seed=seed, first=first)
-    return _fitter(chosen, steps, memory)(
+    return _fitter(chosen, steps, learning_rate, memory)(
         students,
         part.inputs,
         part.targets,
@@ -99,13 +101,19 @@ def train_students(
     )
 
 
-def _fitter(method: str, steps: int | None, memory: Memory | None) -> Callable[..., Fit]:
+def _fitter(
+    method: str, steps: int | None, learning_rate: float | None, memory: Memory | None
+) -> Callable[..., Fit]:
     if method == "levenberg_marquardt":
         settings = LevenbergMarquardtSettings()
         if steps is not None:
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
-        chosen = AdamSettings() if steps is None else AdamSettings(steps=steps)
+        chosen = AdamSettings()
+        if steps is not None:
+            chosen = replace(chosen, steps=steps)
+        if learning_rate is not None:
+            chosen = replace(chosen, learning_rate=learning_rate)
         return partial(fit_adam, settings=chosen)
     return fit_gradient_flow

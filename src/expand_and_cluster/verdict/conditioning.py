@@ -20,9 +20,12 @@ from expand_and_cluster.fitting.normal_equations import (
     prepare,
 )
 from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.verdict.lanczos import bound_amplification
 
 # Amplification of rounding (1e-16) beyond which a bias is not known to six digits.
 LOOSE = 1e9
+# Input weights beyond which the Jacobian is not written out but bounded.
+MOST_DENSE = 2000
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,8 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
         network: Solution in standardised coordinates.
         data: The pairs it was fitted to.
     """
+    if network.input_vectors.size > MOST_DENSE:
+        return Conditioning(*bound_amplification(network, data))
     with double():
         gram, whole, features = (
             np.asarray(part)

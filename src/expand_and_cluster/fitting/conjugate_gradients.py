@@ -1,0 +1,170 @@
+"""The Gauss-Newton matrix as products, its preconditioner, and conjugate gradients on them."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from expand_and_cluster.fitting.projection import Frame, Point
+
+
+class Curvature(NamedTuple):
+    """What a product with the Gauss-Newton matrix needs, in one precision.
+
+    Attributes:
+        inputs: Uncorrelated inputs.
+        slopes: Derivatives of the activations.
+        features: Features of the output.
+        weights: Share of every row in the mean over samples.
+        outputs: Output weights of the neurons.
+        factor: Cholesky factor of the features' second moments.
+        blocks: Preconditioner: for every direction of the inputs, neurons by neurons.
+        half: Inverses of the blocks' Cholesky factors.
+    """
+
+    inputs: Float[Array, "blocks rows directions"]
+    slopes: Float[Array, "blocks rows neurons"]
+    features: Float[Array, "blocks rows features"]
+    weights: Float[Array, "blocks rows"]
+    outputs: Float[Array, "neurons outputs"]
+    factor: Float[Array, "features features"]
+    blocks: Float[Array, "directions neurons neurons"]
+    half: Float[Array, "directions neurons neurons"]
+
+
+# Share of a block's mean diagonal that is added to it: neurons that coincide make it singular.
+RIDGE = 1e-6
+
+
+@partial(jax.jit, static_argnames="dtype")
+def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
+    """Arrange the matrix at a point, with the preconditioner's blocks.
+
+    Args:
+        point: Where the step is taken.
+        frame: The pairs.
+        dtype: Precision of the products.
+    """
+    neurons = point.slopes.shape[-1]
+    outputs = point.outputs[:neurons]
+    inputs = frame.white
+    if dtype == jnp.float64:
+        inputs = frame.inputs @ frame.root
+    slopes = point.slopes.astype(jnp.float32)
+    one, other = np.tril_indices(neurons)
+
+    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+        slopes, weights, white = part
+        rows = slopes.T
+        products = rows[one] * rows[other] * weights
+        return total + products @ white**2, None
+
+    start = jnp.zeros((len(one), frame.root.shape[1]), jnp.float32)
+    parts = (slopes, frame.weights.astype(jnp.float32), frame.white)
+    moments = jax.lax.scan(add, start, parts)[0].astype(dtype)
+    table = np.zeros((neurons, neurons), np.int64)
+    table[one, other] = table[other, one] = np.arange(len(one))
+    mixing = (outputs @ outputs.T).astype(dtype)
+    blocks = jnp.moveaxis(moments[table], -1, 0) * mixing
+    mean = jnp.trace(blocks, axis1=1, axis2=2) / neurons
+    least = RIDGE * jnp.maximum(mean, 1e-6 * jnp.max(mean))
+    blocks = blocks + least[:, None, None] * jnp.eye(neurons, dtype=dtype)
+    factors = jnp.linalg.cholesky(blocks)
+    identity = jnp.broadcast_to(jnp.eye(neurons, dtype=dtype), blocks.shape)
+    half = jsl.solve_triangular(factors, identity, lower=True)
+    return Curvature(
+        inputs,
+        point.slopes.astype(dtype),
+        point.features.astype(dtype),
+        frame.weights.astype(dtype),
+        outputs.astype(dtype),
+        point.factor.astype(dtype),
+        blocks,
+        half,
+    )
+
+
+def product(
+    curvature: Curvature, move: Float[Array, "neurons directions"]
+) -> Float[Array, "neurons directions"]:
+    """Gauss-Newton matrix times a move of the input vectors, output weights following."""
+
+    def forward(total: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
+        inputs, slopes, features, weights = part
+        change = (slopes * (inputs @ move.T)) @ curvature.outputs
+        return total + features.T @ (weights[:, None] * change), change
+
+    parts = (curvature.inputs, curvature.slopes, curvature.features, curvature.weights)
+    start = jnp.zeros((curvature.factor.shape[0], curvature.outputs.shape[1]), move.dtype)
+    taken, changes = jax.lax.scan(forward, start, parts)
+    followed = jsl.cho_solve((curvature.factor, True), taken)
+
+    def backward(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+        inputs, slopes, features, weights, change = part
+        left = (change - features @ followed) * weights[:, None]
+        return total + (slopes * (left @ curvature.outputs.T)).T @ inputs, None
+
+    return jax.lax.scan(backward, jnp.zeros_like(move), (*parts, changes))[0]
+
+
+def by_blocks(
+    blocks: Float[Array, "directions neurons neurons"], move: Float[Array, "neurons directions"]
+) -> Float[Array, "neurons directions"]:
+    """One block for every direction of the inputs, times a move."""
+    return jnp.einsum("ikl,li->ki", blocks, move)
+
+
+def by_transposes(
+    blocks: Float[Array, "directions neurons neurons"], move: Float[Array, "neurons directions"]
+) -> Float[Array, "neurons directions"]:
+    """The transposes of the blocks, times a move."""
+    return jnp.einsum("ilk,li->ki", blocks, move)
+
+
+@jax.jit
+def solve_step(
+    curvature: Curvature,
+    gradient: Float[Array, "neurons directions"],
+    damping: Float[Array, ""],
+    tolerance: Float[Array, ""],
+    iterations: Array,
+) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
+    """Conjugate gradients for the damped step.
+
+    Returns:
+        The move, the decrease of the mean squared error (over samples and outputs) that the
+        quadratic model predicts for it, and the number of iterations taken.
+    """
+
+    def matrix(move: Array) -> Array:
+        return product(curvature, move) + damping * by_blocks(curvature.blocks, move)
+
+    def precondition(left: Array) -> Array:
+        return by_transposes(curvature.half, by_blocks(curvature.half, left)) / (1.0 + damping)
+
+    def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
+        _, _, _, size, taken = state
+        return (taken < iterations) & (size > tolerance**2 * first)
+
+    def advance(state):  # noqa: ANN001, ANN202 - a while_loop carry
+        move, left, direction, size, taken = state
+        image = matrix(direction)
+        length = size / jnp.sum(direction * image)
+        move, left = move + length * direction, left - length * image
+        shaped = precondition(left)
+        new = jnp.sum(left * shaped)
+        return move, left, shaped + new / size * direction, new, taken + 1
+
+    shaped = precondition(-gradient)
+    first = -jnp.sum(gradient * shaped)
+    start = (jnp.zeros_like(gradient), -gradient, shaped, first, jnp.asarray(0))
+    move, left, _, _, taken = jax.lax.while_loop(proceed, advance, start)
+    # move . (H + damping P) move = move . (-gradient - left)
+    damped = damping * jnp.sum(move * by_blocks(curvature.blocks, move))
+    decrease = -jnp.sum(gradient * move) + jnp.sum(move * left) + damped
+    return move, decrease / curvature.outputs.shape[1], taken

@@ -1,0 +1,205 @@
+"""Gauss-Newton without a matrix, for networks whose Jacobian does not fit anywhere.
+
+One hidden layer, all output weights eliminated: for fixed input vectors they are a least-squares
+solution (variable projection; Golub & Pereyra 1973), so that the problem solved has the input
+vectors alone as unknowns. A step solves `(H + damping * P) v = -gradient` by conjugate gradients,
+where H is the Gauss-Newton matrix, applied by two products with the inputs, and P the
+preconditioner.
+
+Inputs are first brought to coordinates in which they are uncorrelated and of unit variance; the
+condition of the inputs then costs nothing, and products may run in single precision although raw
+directions differ by nine decades. In these coordinates the Gauss-Newton matrix would be the
+Kronecker product of the neurons' slope moments with the identity if slopes did not depend on the
+inputs; P keeps its diagonal over the inputs' directions exactly, one block of neurons by neurons
+for each direction, so that a direction in which only a few unusual samples vary is seen with the
+slopes of these samples.
+
+Residuals, losses and output weights are computed in double precision, so that steps converge to
+rounding whatever precision the products have.
+"""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Bool, Float
+
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.conjugate_gradients import (
+    Curvature,
+    precondition,
+    solve_step,
+)
+from expand_and_cluster.fitting.projection import (
+    Frame,
+    Point,
+    evaluate,
+    frame_of,
+    network_at,
+    slopes_gradient,
+)
+from expand_and_cluster.fitting.result import StopReason
+
+# Smallest damping, in units of the preconditioner: rounding of single precision.
+LEAST_DAMPING = 1e-7
+MOST_DAMPING = 1e3
+
+
+@dataclass(frozen=True)
+class GaussNewtonSettings:
+    """Settings of matrix-free Gauss-Newton.
+
+    Attributes:
+        steps: Most steps.
+        iterations: Most iterations of conjugate gradients in one step.
+        target: Mean squared error at which to stop.
+        damping: First damping, in units of the preconditioner.
+        tolerance: Residual of a step's linear system at which it is solved well enough, relative
+            to its right-hand side.
+        progress: A step that lowers the loss by a smaller share than this has stalled.
+        single: Whether products of the first steps run in float32.
+    """
+
+    steps: int = 30
+    iterations: int = 150
+    target: float = 0.0
+    damping: float = 1e-3
+    tolerance: float = 1e-2
+    progress: float = 0.02
+    single: bool = True
+
+
+class GaussNewton:
+    """The descent of one network, step by step.
+
+    Args:
+        network: Where to start; one hidden layer.
+        frame: The pairs (see `frame_of`).
+        settings: When to stop and how to damp.
+        deadline: `time.monotonic()` after which to stop.
+        present: Neurons that take part (all if None).
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        frame: Frame,
+        settings: GaussNewtonSettings | None = None,
+        deadline: float | None = None,
+        *,
+        present: Bool[np.ndarray, " neurons"] | None = None,
+    ) -> None:
+        """Solve for the output weights of the first network; no step is taken yet."""
+        self._network = network
+        self._frame = frame
+        self._settings = settings or GaussNewtonSettings()
+        self._deadline = deadline
+        self._damping = self._settings.damping
+        self._single = self._settings.single
+        everyone = np.ones(network.hidden_widths[0])
+        with double():
+            self._present = jnp.asarray(everyone if present is None else present.astype(float))
+            self._vectors = jnp.asarray(network.input_vectors)
+            self._point = evaluate(self._vectors, self._present, frame, network.activation)
+        self.step = 0
+        self.iterations = 0
+        self.loss = float(self._point.loss)
+        self.history: list[tuple[int, float]] = [(0, self.loss)]
+        self.stop = StopReason.STEPS
+
+    def run(self) -> Iterator[None]:
+        """Descend until a reason to stop; yields after every step."""
+        chosen = self._settings
+        while True:
+            reason = self._reason()
+            if reason is not None:
+                self.stop = reason
+                return
+            before = self.loss
+            accepted = self._advance()
+            yield
+            if not accepted and self._damping > MOST_DAMPING:
+                self.stop = StopReason.STALLED
+                return
+            if accepted and self.loss > (1.0 - chosen.progress) * before:
+                if not self._single:
+                    self.stop = StopReason.STALLED
+                    return
+                self._single = False
+
+    def network(self) -> Network:
+        """The network as it stands."""
+        return network_at(self._vectors, self._point, self._network)
+
+    def _reason(self) -> StopReason | None:
+        if not np.isfinite(self.loss):
+            return StopReason.DIVERGED
+        if self.loss <= self._settings.target:
+            return StopReason.TARGET
+        if self.step >= self._settings.steps:
+            return StopReason.STEPS
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return StopReason.TIME
+        return None
+
+    def _advance(self) -> bool:
+        """Solve for one step and take it if the loss falls."""
+        chosen, frame, activation = self._settings, self._frame, self._network.activation
+        dtype = jnp.float32 if self._single else jnp.float64
+        with double():
+            gradient = slopes_gradient(self._point, frame)
+            curvature = precondition(self._point, frame, dtype)
+            move, predicted, taken = solve_step(
+                curvature,
+                gradient.astype(dtype),
+                jnp.asarray(self._damping, dtype),
+                jnp.asarray(chosen.tolerance, dtype),
+                jnp.asarray(chosen.iterations),
+            )
+            vectors = self._vectors + move.astype(jnp.float64) @ frame.root.T
+            point = evaluate(vectors, self._present, frame, activation)
+            reached = float(point.loss)
+        self.step += 1
+        self.iterations += int(taken)
+        gain = (self.loss - reached) / max(float(predicted), np.finfo(np.float64).tiny)
+        accepted = bool(reached < self.loss)
+        if accepted:
+            self._vectors, self._point, self.loss = vectors, point, reached
+            if gain > 0.75:
+                self._damping = max(self._damping / 8.0, LEAST_DAMPING)
+            elif gain < 0.25:
+                self._damping *= 4.0
+        else:
+            self._damping *= 10.0
+        self.history.append((self.step, self.loss))
+        return accepted
+
+
+def polish(
+    network: Network,
+    inputs: Float[np.ndarray, "samples inputs"],
+    targets: Float[np.ndarray, "samples outputs"],
+    settings: GaussNewtonSettings | None = None,
+    *,
+    deadline: float | None = None,
+) -> tuple[Network, float]:
+    """Descend from one network on these pairs; returns it with its mean squared error.
+
+    Args:
+        network: Network with one hidden layer, with or without a skip.
+        inputs: Training inputs.
+        targets: Training targets.
+        settings: Settings; defaults if None.
+        deadline: `time.monotonic()` after which to stop.
+    """
+    descent = GaussNewton(
+        network, frame_of(inputs, targets, skip=network.skip is not None), settings, deadline
+    )
+    for _ in descent.run():
+        pass
+    return descent.network(), descent.loss
+
+

@@ -1,0 +1,174 @@
+"""One hidden layer with its output weights solved for: the point at which a step is taken."""
+
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+import numpy as np
+from jax import Array
+from jaxtyping import Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import double
+
+# Samples in a block: large enough for full-speed products, small enough to add little memory.
+ROWS = 8192
+# Directions of the inputs whose variance is below this share of the largest are left alone: in
+# double precision they are rounding.
+LEAST_VARIANCE = 1e-13
+# Ridge on the features, relative to their mean square: exact duplicates make them singular.
+RIDGE = 1e-13
+REFINEMENTS = 2
+
+
+class Frame(NamedTuple):
+    """Pairs in blocks of equal size, the last filled up with rows of weight zero.
+
+    Attributes:
+        inputs: Inputs with a column of ones.
+        white: The same in coordinates in which they are uncorrelated and of unit variance, float32.
+        targets: Outputs to be matched.
+        weights: Share of every row in the mean over samples.
+        fixed: Features of the output that do not move: ones, preceded by the inputs for a skip.
+        root: Maps inputs to their uncorrelated coordinates, and moves back to input vectors.
+    """
+
+    inputs: Float[Array, "blocks rows size"]
+    white: Float[Array, "blocks rows directions"]
+    targets: Float[Array, "blocks rows outputs"]
+    weights: Float[Array, "blocks rows"]
+    fixed: Float[Array, "blocks rows fixed"]
+    root: Float[Array, "size directions"]
+
+
+class Point(NamedTuple):
+    """A network's features on all pairs, its output weights and what is left of the error.
+
+    Attributes:
+        features: Activations, followed by the fixed features.
+        slopes: Derivatives of the activations.
+        outputs: Least-squares weights of all features.
+        factor: Cholesky factor of the features' second moments.
+        residual: Output minus target.
+        loss: Mean squared error over samples and outputs.
+    """
+
+    features: Float[Array, "blocks rows features"]
+    slopes: Float[Array, "blocks rows neurons"]
+    outputs: Float[Array, "features outputs"]
+    factor: Float[Array, "features features"]
+    residual: Float[Array, "blocks rows outputs"]
+    loss: Float[Array, ""]
+
+
+def frame_of(
+    inputs: Float[np.ndarray, "samples inputs"],
+    targets: Float[np.ndarray, "samples outputs"],
+    *,
+    skip: bool = False,
+) -> Frame:
+    """Lay pairs out for all steps.
+
+    Args:
+        inputs: Training inputs.
+        targets: Training targets.
+        skip: Whether the network carries an affine map from input to output.
+    """
+    samples = len(inputs)
+    blocks = -(-samples // ROWS)
+    rows = -(-samples // blocks)
+    extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
+    variance, directions = np.linalg.eigh(extended.T @ extended / samples)
+    seen = variance > LEAST_VARIANCE * variance[-1]
+    root = directions[:, seen] / np.sqrt(variance[seen])
+
+    def laid_out(values: np.ndarray) -> np.ndarray:
+        filled = np.zeros((blocks * rows, *values.shape[1:]), values.dtype)
+        filled[:samples] = values
+        return filled.reshape(blocks, rows, *values.shape[1:])
+
+    white = np.empty((samples, root.shape[1]), np.float32)
+    for first in range(0, samples, ROWS):
+        white[first : first + ROWS] = extended[first : first + ROWS] @ root
+    with double():
+        laid = jnp.asarray(laid_out(extended))
+        return Frame(
+            laid,
+            jnp.asarray(laid_out(white)),
+            jnp.asarray(laid_out(targets)),
+            jnp.asarray(laid_out(np.full(samples, 1.0 / samples))),
+            laid if skip else laid[:, :, -1:],
+            jnp.asarray(root),
+        )
+
+
+def network_at(
+    vectors: Float[Array, "neurons size"], point: Point, like: Network
+) -> Network:
+    """The network of these input vectors with the output weights of the point."""
+    inputs, outputs = np.asarray(vectors), np.asarray(point.outputs).T
+    count = len(inputs)
+    layers = (
+        Layer(inputs[:, :-1], inputs[:, -1]),
+        Layer(outputs[:, :count], outputs[:, -1]),
+    )
+    skip = None
+    if like.skip is not None:
+        skip = Layer(outputs[:, count:-1], np.zeros(len(outputs)))
+    return like.replace(layers=layers, skip=skip)
+
+
+@partial(jax.jit, static_argnames="activation")
+def evaluate(
+    vectors: Float[Array, "neurons size"],
+    present: Float[Array, " neurons"],
+    frame: Frame,
+    activation: Activation,
+) -> Point:
+    """Features, least-squares output weights and residual of these input vectors.
+
+    Args:
+        vectors: Input vectors.
+        present: 1 for neurons that take part, 0 for others: these give nothing and do not move.
+        frame: The pairs.
+        activation: Activation of the neurons.
+    """
+
+    def block(part: tuple[Array, Array]) -> tuple[Array, Array]:
+        inputs, fixed = part
+        pre = inputs @ vectors.T
+        active = activation.function(pre) * present
+        return jnp.concatenate([active, fixed], axis=1), activation.derivative(pre) * present
+
+    features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed))
+    weighted = features * frame.weights[:, :, None]
+    gram = jnp.einsum("brf,brg->fg", weighted, features)
+    scale = jnp.trace(gram) / gram.shape[0]
+    factor = jnp.linalg.cholesky(gram + RIDGE * scale * jnp.eye(gram.shape[0]))
+    outputs = jnp.zeros((gram.shape[0], frame.targets.shape[-1]))
+    # What is left is computed from the features themselves, so that each pass gains the digits
+    # that the Gram matrix lost.
+    for _ in range(1 + REFINEMENTS):
+        left = frame.targets - features @ outputs
+        outputs = outputs + jsl.cho_solve((factor, True), jnp.einsum("brf,bro->fo", weighted, left))
+    residual = features @ outputs - frame.targets
+    loss = jnp.sum(frame.weights[:, :, None] * residual**2) / residual.shape[-1]
+    return Point(features, slopes, outputs, factor, residual, loss)
+
+
+@jax.jit
+def slopes_gradient(point: Point, frame: Frame) -> Float[Array, "neurons directions"]:
+    """Gradient of half the squared error (mean over samples) in uncorrelated coordinates."""
+    neurons = point.slopes.shape[-1]
+
+    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+        slopes, residual, weights, inputs = part
+        pulled = slopes * (residual @ point.outputs[:neurons].T) * weights[:, None]
+        return total + pulled.T @ inputs, None
+
+    start = jnp.zeros((neurons, frame.inputs.shape[-1]))
+    parts = (point.slopes, point.residual, frame.weights, frame.inputs)
+    return jax.lax.scan(add, start, parts)[0] @ frame.root
