@@ -24,7 +24,8 @@ class Curvature(NamedTuple):
         outputs: Output weights of the neurons.
         factor: Cholesky factor of the features' second moments.
         blocks: Preconditioner: for every direction of the inputs, neurons by neurons.
-        half: Inverses of the blocks' Cholesky factors.
+        metric: What damping holds on to in every direction: moves of the weights as they are, so
+            that directions of little variance move last.
     """
 
     inputs: Float[Array, "blocks rows directions"]
@@ -34,7 +35,7 @@ class Curvature(NamedTuple):
     outputs: Float[Array, "neurons outputs"]
     factor: Float[Array, "features features"]
     blocks: Float[Array, "directions neurons neurons"]
-    half: Float[Array, "directions neurons neurons"]
+    metric: Float[Array, " directions"]
 
 
 # Share of a block's mean diagonal that is added to it: neurons that coincide make it singular.
@@ -74,9 +75,7 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
     mean = jnp.trace(blocks, axis1=1, axis2=2) / neurons
     least = RIDGE * jnp.maximum(mean, 1e-6 * jnp.max(mean))
     blocks = blocks + least[:, None, None] * jnp.eye(neurons, dtype=dtype)
-    factors = jnp.linalg.cholesky(blocks)
-    identity = jnp.broadcast_to(jnp.eye(neurons, dtype=dtype), blocks.shape)
-    half = jsl.solve_triangular(factors, identity, lower=True)
+    variance = 1.0 / jnp.sum(frame.root**2, axis=0)
     return Curvature(
         inputs,
         point.slopes.astype(dtype),
@@ -85,8 +84,18 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
         outputs.astype(dtype),
         point.factor.astype(dtype),
         blocks,
-        half,
+        (jnp.mean(mean) * jnp.mean(variance) / variance).astype(dtype),
     )
+
+
+def inverse_factors(
+    curvature: Curvature, damping: Float[Array, ""]
+) -> Float[Array, "directions neurons neurons"]:
+    """Inverses of the Cholesky factors of the damped blocks."""
+    identity = jnp.eye(curvature.blocks.shape[1], dtype=curvature.blocks.dtype)
+    shift = (damping * curvature.metric)[:, None, None] * identity
+    factors = jnp.linalg.cholesky(curvature.blocks + shift)
+    return jsl.solve_triangular(factors, jnp.broadcast_to(identity, factors.shape), lower=True)
 
 
 def product(
@@ -140,12 +149,13 @@ def solve_step(
         The move, the decrease of the mean squared error (over samples and outputs) that the
         quadratic model predicts for it, and the number of iterations taken.
     """
+    half = inverse_factors(curvature, damping)
 
     def matrix(move: Array) -> Array:
-        return product(curvature, move) + damping * by_blocks(curvature.blocks, move)
+        return product(curvature, move) + damping * curvature.metric * move
 
     def precondition(left: Array) -> Array:
-        return by_transposes(curvature.half, by_blocks(curvature.half, left)) / (1.0 + damping)
+        return by_transposes(half, by_blocks(half, left))
 
     def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
         _, _, _, size, taken = state
@@ -164,7 +174,7 @@ def solve_step(
     first = -jnp.sum(gradient * shaped)
     start = (jnp.zeros_like(gradient), -gradient, shaped, first, jnp.asarray(0))
     move, left, _, _, taken = jax.lax.while_loop(proceed, advance, start)
-    # move . (H + damping P) move = move . (-gradient - left)
-    damped = damping * jnp.sum(move * by_blocks(curvature.blocks, move))
+    # move . (H + damping metric) move = move . (-gradient - left)
+    damped = damping * jnp.sum(curvature.metric * move**2)
     decrease = -jnp.sum(gradient * move) + jnp.sum(move * left) + damped
     return move, decrease / curvature.outputs.shape[1], taken

@@ -2,17 +2,17 @@
 
 One hidden layer, all output weights eliminated: for fixed input vectors they are a least-squares
 solution (variable projection; Golub & Pereyra 1973), so that the problem solved has the input
-vectors alone as unknowns. A step solves `(H + damping * P) v = -gradient` by conjugate gradients,
-where H is the Gauss-Newton matrix, applied by two products with the inputs, and P the
-preconditioner.
+vectors alone as unknowns. A step solves `(H + damping * D) v = -gradient` by conjugate gradients,
+where H is the Gauss-Newton matrix, applied by two products with the inputs, and D measures moves
+of the weights, so that directions in which the inputs hardly vary move last.
 
 Inputs are first brought to coordinates in which they are uncorrelated and of unit variance; the
 condition of the inputs then costs nothing, and products may run in single precision although raw
 directions differ by nine decades. In these coordinates the Gauss-Newton matrix would be the
 Kronecker product of the neurons' slope moments with the identity if slopes did not depend on the
-inputs; P keeps its diagonal over the inputs' directions exactly, one block of neurons by neurons
-for each direction, so that a direction in which only a few unusual samples vary is seen with the
-slopes of these samples.
+inputs; the preconditioner keeps its diagonal over the inputs' directions exactly, one block of
+neurons by neurons for each direction, so that a direction in which only a few unusual samples vary
+is seen with the slopes of these samples.
 
 Residuals, losses and output weights are computed in double precision, so that steps converge to
 rounding whatever precision the products have.
@@ -29,13 +29,11 @@ from jaxtyping import Bool, Float
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.conjugate_gradients import (
-    Curvature,
     precondition,
     solve_step,
 )
 from expand_and_cluster.fitting.projection import (
     Frame,
-    Point,
     evaluate,
     frame_of,
     network_at,
@@ -43,9 +41,11 @@ from expand_and_cluster.fitting.projection import (
 )
 from expand_and_cluster.fitting.result import StopReason
 
-# Smallest damping, in units of the preconditioner: rounding of single precision.
-LEAST_DAMPING = 1e-7
+# Smallest damping, in units of the mean curvature.
+LEAST_DAMPING = 1e-12
 MOST_DAMPING = 1e3
+# Multiple of the target below which rounding decides: a step that gains less there is the last one.
+SIGHT, GAIN = 100.0, 4.0
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ class GaussNewtonSettings:
         steps: Most steps.
         iterations: Most iterations of conjugate gradients in one step.
         target: Mean squared error at which to stop.
-        damping: First damping, in units of the preconditioner.
+        damping: First damping, in units of the mean curvature.
         tolerance: Residual of a step's linear system at which it is solved well enough, relative
             to its right-hand side.
         progress: A step that lowers the loss by a smaller share than this has stalled.
@@ -137,13 +137,18 @@ class GaussNewton:
     def _reason(self) -> StopReason | None:
         if not np.isfinite(self.loss):
             return StopReason.DIVERGED
-        if self.loss <= self._settings.target:
+        if self.loss <= self._settings.target or self._settled():
             return StopReason.TARGET
         if self.step >= self._settings.steps:
             return StopReason.STEPS
         if self._deadline is not None and time.monotonic() > self._deadline:
             return StopReason.TIME
         return None
+
+    def _settled(self) -> bool:
+        """Within sight of the target, where rounding decides, and no longer falling fast."""
+        near = self.loss <= SIGHT * self._settings.target
+        return near and self.step > 0 and self.history[-2][1] < GAIN * self.loss
 
     def _advance(self) -> bool:
         """Solve for one step and take it if the loss falls."""
@@ -201,5 +206,3 @@ def polish(
     for _ in descent.run():
         pass
     return descent.network(), descent.loss
-
-

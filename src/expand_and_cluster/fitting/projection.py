@@ -105,9 +105,7 @@ def frame_of(
         )
 
 
-def network_at(
-    vectors: Float[Array, "neurons size"], point: Point, like: Network
-) -> Network:
+def network_at(vectors: Float[Array, "neurons size"], point: Point, like: Network) -> Network:
     """The network of these input vectors with the output weights of the point."""
     inputs, outputs = np.asarray(vectors), np.asarray(point.outputs).T
     count = len(inputs)

@@ -28,6 +28,9 @@ from expand_and_cluster.students.training import TrainingData
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
 # Rows of the design of which removal costs are computed, at least.
 MOST_ROWS = 4096
+# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs and
+# least squares over features that are nearly alike cost some digits more than the estimate knows of.
+AT_FLOOR = 30.0
 # Operations of a step that takes some ten milliseconds.
 CHEAP = 5e8
 # Input weights of the largest candidate whose normal equations are written out; larger ones are
@@ -237,7 +240,7 @@ class Workbench:
 
     def at_floor(self, candidate: Candidate) -> bool:
         """Whether nothing but rounding is left of the error."""
-        return bool(candidate.loss <= 10.0 * self.floor(candidate))
+        return bool(candidate.loss <= AT_FLOOR * self.floor(candidate))
 
     def removal_costs(self, candidate: Candidate) -> Float[np.ndarray, " neurons"]:
         """Rise of the loss when a neuron is removed and the output weights solved again.

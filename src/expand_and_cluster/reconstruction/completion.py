@@ -61,4 +61,3 @@ def complete(
         rebuilt.skip_left,
     )
     return Completed(final, bench, held_out, standard)
-

@@ -129,6 +129,7 @@ class Search:
         self._report = report
         self._held = held
         self._deadline = deadline
+        self._asked: tuple[Network, bool] | None = None
         self._benches: dict[tuple[int, bool], Workbench] = {}
 
     def run(self) -> Outcome:
@@ -205,7 +206,7 @@ class Search:
             source, consensus, vectors = start
             self._report(Progress("rebuild", done, None, note=source))
             rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width))
-            if rebuilt.exact and not self._held(rebuilt.network, bench.training):
+            if rebuilt.exact and not self._is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
             self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
@@ -217,10 +218,7 @@ class Search:
 
     def _gather(self, bench: Workbench, fit: Fit) -> Population:
         activations = np.stack(
-            [
-                bench.features(fit.students.student(i), ROWS_COMPARED)
-                for i in range(len(fit.losses))
-            ]
+            [bench.features(fit.students.student(i), ROWS_COMPARED) for i in range(len(fit.losses))]
         )
         return gather(fit.students, fit.losses, activations, self.data.inputs)
 
@@ -306,7 +304,13 @@ class Search:
         if rebuilt is None or not rebuilt.exact:
             return False
         rounding = 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
-        return self.outcome.held_out <= rounding and self._held(rebuilt.network, bench.training)
+        return self.outcome.held_out <= rounding and self._is_held(rebuilt.network, bench)
+
+    def _is_held(self, network: Network, bench: Workbench) -> bool:
+        """What `held` says, asked once for each network."""
+        if self._asked is None or self._asked[0] is not network:
+            self._asked = network, self._held(network, bench.training)
+        return self._asked[1]
 
 
 def _hopeless(errors: list[float]) -> bool:
