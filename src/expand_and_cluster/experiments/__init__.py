@@ -3,10 +3,21 @@
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from expand_and_cluster.experiments import every_activation, overparameterisation, synthetic
+from expand_and_cluster.experiments import (
+    chosen_queries,
+    every_activation,
+    overparameterisation,
+    synthetic,
+)
 from expand_and_cluster.experiments.experiment import Experiment
 
-_ALL = (synthetic.EXPERIMENT, every_activation.EXPERIMENT, overparameterisation.EXPERIMENT)
+_ALL = (
+    synthetic.EXPERIMENT,
+    every_activation.EXPERIMENT,
+    overparameterisation.EXPERIMENT,
+    chosen_queries.EXPERIMENT,
+    chosen_queries.WIDE_EXPERIMENT,
+)
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})
 """Experiments by name."""

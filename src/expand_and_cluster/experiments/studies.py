@@ -36,7 +36,8 @@ def run_study(
         work: Module-level function from a task to its row.
         tasks: JSON-ready descriptions; each appears in its row unchanged.
         folder: Where rows are appended as they come.
-        workers: Processes; each is held to cores of its own.
+        workers: Processes; each is held to cores of its own. 0 gives every task a process of its
+            own, one after the other with all cores, so that memory can be told for each.
         report: Receives progress.
     """
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,6 +80,10 @@ def _results(work: Callable[[Task], Row], tasks: Sequence[Task], workers: int) -
             yield _timed(work, task)
         return
     context = multiprocessing.get_context("spawn")
+    if workers == 0:
+        with context.Pool(1, maxtasksperchild=1) as pool:
+            yield from pool.imap(partial(_timed, work), tasks)
+        return
     counter = context.Value("i", 0)
     # Leaving the block, by an error or by Ctrl-C too, ends the processes at once.
     with context.Pool(workers, initializer=_settle, initargs=(counter, workers)) as pool:

@@ -61,7 +61,14 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_success(factor, rows) for factor in sorted(_values(rows, "overparameterisation"))]
     if name == "activations":
         return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
+    if name.startswith("chosen-queries"):
+        return [_asked(row) for row in rows]
     return summarise_study(rows)
+
+
+def _asked(row: Row) -> Row:
+    names = ("dataset", "activation", "width", "found_width", "identified", "max_weight_error")
+    return {key: row[key] for key in (*names, "rmse", "queries", "recovery_seconds", "peak_gib")}
 
 
 def _values(rows: Sequence[Row], key: str) -> list[Any]:
