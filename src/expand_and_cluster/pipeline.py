@@ -3,6 +3,7 @@
 import dataclasses
 import time
 from collections.abc import Callable
+from functools import partial
 from os import PathLike
 from typing import Any
 
@@ -18,9 +19,10 @@ from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Sampler
+from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import Request, validate_request
 from expand_and_cluster.reconstruction.candidate import Workbench
-from expand_and_cluster.reconstruction.completion import Completed, complete
+from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
@@ -40,6 +42,8 @@ STUDENTS_PER_DIRECTION = 2
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
+# Equations for every weight off the subspace beyond which gradients' questions are not needed.
+WELL_DETERMINED = 2.0
 
 
 def recover(
@@ -137,6 +141,7 @@ def _recover(
         expansion = _expansion(request, data, unseen, store, deadline)
         width = expansion.chosen
     settings = _settings(request, answers, width, prepared)
+    least = 0 if answers.subspace is None else answers.subspace.rank
     search = Search(
         data,
         unseen,
@@ -144,7 +149,7 @@ def _recover(
         settings,
         checkpoint=store,
         report=request.progress,
-        held=is_held,
+        held=partial(is_held, least_width=least),
         deadline=deadline,
     )
     reached["search"] = search.outcome
@@ -228,6 +233,7 @@ def _completed(
     if answers.subspace is None or answers.whole is None:
         bench = search.judging_bench()
         return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
+    spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = _prepare(answers.whole, request.seed)
     bench = Workbench(
         whole.training,
@@ -238,8 +244,31 @@ def _completed(
         report=request.progress,
     )
     within = prepared.standard.restore(rebuilt.network).at_rest()
-    start = answers.subspace.lift(within)
-    return complete(start, rebuilt, bench, whole.held_out, whole.standard)
+    return complete(
+        answers.subspace.lift(within),
+        rebuilt,
+        bench,
+        whole.held_out,
+        whole.standard,
+        known=answers.subspace.root,
+        spare=spare,
+        differences=_differences(answers.subspace, whole),
+        report=request.progress,
+        deadline=deadline,
+    )
+
+
+def _differences(subspace: Subspace, whole: _Prepared) -> Differences | None:
+    """What was asked for the gradients, where random questions alone leave weights open."""
+    size = len(subspace.center)
+    unknown = subspace.rank * (size - subspace.rank)
+    if len(whole.training.inputs) * subspace.outputs >= WELL_DETERMINED * unknown:
+        return None
+    standard, pairs = whole.standard, subspace.differences
+    rows = TrainingData(standard.inputs(pairs.inputs), standard.targets(pairs.outputs))
+    # One point's differences then count as much as random questions, as many as it took.
+    gain = np.sqrt(size) * float(np.median(standard.input_scale)) / subspace.step
+    return Differences(rows, size + 1, gain)
 
 
 def _claim(store: Checkpoint, request: Request) -> None:

@@ -69,6 +69,7 @@ def summarise(
         support=support,
         skip_left=rebuilt.skip_left,
         fitted=rebuilt.exact,
+        spare=completed.spare,
     )
     raw = standard.restore(network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():

@@ -1,7 +1,7 @@
 """The Gauss-Newton matrix as products, its preconditioner, and conjugate gradients on them."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from expand_and_cluster.fitting.projection import Frame, Point
+from expand_and_cluster.fitting.projection import Differences, Frame, Point
 
 
 class Curvature(NamedTuple):
@@ -21,6 +21,7 @@ class Curvature(NamedTuple):
         slopes: Derivatives of the activations.
         features: Features of the output.
         weights: Share of every row in the mean over samples.
+        differences: How rows are compared.
         outputs: Output weights of the neurons.
         factor: Cholesky factor of the features' second moments.
         blocks: Preconditioner: for every direction of the inputs, neurons by neurons.
@@ -32,6 +33,7 @@ class Curvature(NamedTuple):
     slopes: Float[Array, "blocks rows neurons"]
     features: Float[Array, "blocks rows features"]
     weights: Float[Array, "blocks rows"]
+    differences: Differences
     outputs: Float[Array, "neurons outputs"]
     factor: Float[Array, "features features"]
     blocks: Float[Array, "directions neurons neurons"]
@@ -59,14 +61,15 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
     slopes = point.slopes.astype(jnp.float32)
     one, other = np.tril_indices(neurons)
 
-    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-        slopes, weights, white = part
+    def add(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
+        slopes, weights, white, differences = part
         rows = slopes.T
         products = rows[one] * rows[other] * weights
-        return total + products @ white**2, None
+        return total + products @ differences.apply(white) ** 2, None
 
     start = jnp.zeros((len(one), frame.root.shape[1]), jnp.float32)
-    parts = (slopes, frame.weights.astype(jnp.float32), frame.white)
+    weights = frame.weights.astype(jnp.float32)
+    parts = (slopes, weights, frame.white, frame.differences())
     moments = jax.lax.scan(add, start, parts)[0].astype(dtype)
     table = np.zeros((neurons, neurons), np.int64)
     table[one, other] = table[other, one] = np.arange(len(one))
@@ -81,6 +84,7 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
         point.slopes.astype(dtype),
         point.features.astype(dtype),
         frame.weights.astype(dtype),
+        frame.differences(),
         outputs.astype(dtype),
         point.factor.astype(dtype),
         blocks,
@@ -103,19 +107,25 @@ def product(
 ) -> Float[Array, "neurons directions"]:
     """Gauss-Newton matrix times a move of the input vectors, output weights following."""
 
-    def forward(total: Array, part: tuple[Array, ...]) -> tuple[Array, Array]:
-        inputs, slopes, features, weights = part
-        change = (slopes * (inputs @ move.T)) @ curvature.outputs
+    def forward(total: Array, part: tuple[Any, ...]) -> tuple[Array, Array]:
+        inputs, slopes, features, weights, differences = part
+        change = differences.apply((slopes * (inputs @ move.T)) @ curvature.outputs)
         return total + features.T @ (weights[:, None] * change), change
 
-    parts = (curvature.inputs, curvature.slopes, curvature.features, curvature.weights)
+    parts = (
+        curvature.inputs,
+        curvature.slopes,
+        curvature.features,
+        curvature.weights,
+        curvature.differences,
+    )
     start = jnp.zeros((curvature.factor.shape[0], curvature.outputs.shape[1]), move.dtype)
     taken, changes = jax.lax.scan(forward, start, parts)
     followed = jsl.cho_solve((curvature.factor, True), taken)
 
-    def backward(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-        inputs, slopes, features, weights, change = part
-        left = (change - features @ followed) * weights[:, None]
+    def backward(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
+        inputs, slopes, features, weights, differences, change = part
+        left = differences.transpose((change - features @ followed) * weights[:, None])
         return total + (slopes * (left @ curvature.outputs.T)).T @ inputs, None
 
     return jax.lax.scan(backward, jnp.zeros_like(move), (*parts, changes))[0]

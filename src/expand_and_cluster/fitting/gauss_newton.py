@@ -46,6 +46,8 @@ LEAST_DAMPING = 1e-12
 MOST_DAMPING = 1e3
 # Multiple of the target below which rounding decides: a step that gains less there is the last one.
 SIGHT, GAIN = 100.0, 4.0
+# A step in single precision that leaves more than this share of the loss is followed by double.
+SLOW = 0.5
 
 
 @dataclass(frozen=True)
@@ -124,7 +126,8 @@ class GaussNewton:
             if not accepted and self._damping > MOST_DAMPING:
                 self.stop = StopReason.STALLED
                 return
-            if accepted and self.loss > (1.0 - chosen.progress) * before:
+            least = SLOW if self._single else 1.0 - chosen.progress
+            if accepted and self.loss > least * before:
                 if not self._single:
                     self.stop = StopReason.STALLED
                     return

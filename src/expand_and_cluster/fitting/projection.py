@@ -1,14 +1,14 @@
 """One hidden layer with its output weights solved for: the point at which a step is taken."""
 
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
@@ -34,6 +34,9 @@ class Frame(NamedTuple):
         weights: Share of every row in the mean over samples.
         fixed: Features of the output that do not move: ones, preceded by the inputs for a skip.
         root: Maps inputs to their uncorrelated coordinates, and moves back to input vectors.
+        partner: Row of the block that a row is compared with.
+        compared: 1 for rows that stand for a difference to their partner, 0 for others.
+        gain: What rows, or differences, are multiplied by.
     """
 
     inputs: Float[Array, "blocks rows size"]
@@ -42,6 +45,37 @@ class Frame(NamedTuple):
     weights: Float[Array, "blocks rows"]
     fixed: Float[Array, "blocks rows fixed"]
     root: Float[Array, "size directions"]
+    partner: Int[Array, "blocks rows"]
+    compared: Float[Array, "blocks rows"]
+    gain: Float[Array, "blocks rows"]
+
+    def differences(self) -> "Differences":
+        """What turns values on rows into what is fitted."""
+        return Differences(self.partner, self.compared, self.gain)
+
+
+class Differences(NamedTuple):
+    """Rows compared with a partner: `gain * (value - compared * value[partner])`.
+
+    Differences of answers one small step apart tell about the gradient, but with a weight that is
+    the square of the step beside that of whole answers. Fitted as differences, multiplied by a
+    gain, they count in full; the solution of an exact problem is the same.
+    """
+
+    partner: Int[Array, "*blocks rows"]
+    compared: Float[Array, "*blocks rows"]
+    gain: Float[Array, "*blocks rows"]
+
+    def apply(self, values: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
+        """Values on the rows of one block, compared."""
+        other = values[self.partner] * self.compared[:, None].astype(values.dtype)
+        return self.gain[:, None].astype(values.dtype) * (values - other)
+
+    def transpose(self, values: Float[Array, "rows columns"]) -> Float[Array, "rows columns"]:
+        """The transpose of `apply`."""
+        scaled = self.gain[:, None].astype(values.dtype) * values
+        back = scaled * self.compared[:, None].astype(values.dtype)
+        return scaled.at[self.partner].add(-back)
 
 
 class Point(NamedTuple):
@@ -69,6 +103,9 @@ def frame_of(
     targets: Float[np.ndarray, "samples outputs"],
     *,
     skip: bool = False,
+    partner: Int[np.ndarray, " samples"] | None = None,
+    gain: Float[np.ndarray, " samples"] | None = None,
+    moves: Float[np.ndarray, "size kinds"] | None = None,
 ) -> Frame:
     """Lay pairs out for all steps.
 
@@ -76,14 +113,29 @@ def frame_of(
         inputs: Training inputs.
         targets: Training targets.
         skip: Whether the network carries an affine map from input to output.
+        partner: For each row, the row that it is compared with; itself for a row that stands alone.
+        gain: What a row, or a difference, is multiplied by.
+        moves: Directions in which input vectors may move; None for all.
     """
     samples = len(inputs)
-    blocks = -(-samples // ROWS)
+    blocks = 1 if partner is not None else -(-samples // ROWS)
     rows = -(-samples // blocks)
     extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
-    variance, directions = np.linalg.eigh(extended.T @ extended / samples)
+    own = np.arange(samples) % rows
+    mate = own if partner is None else partner
+    compared = (mate != own).astype(float)
+    factor = np.ones(samples) if gain is None else gain
+    seen_as, wanted = extended, targets
+    if partner is not None:
+        seen_as, wanted = (
+            factor[:, None] * (values - compared[:, None] * values[mate])
+            for values in (extended, targets)
+        )
+    allowed = np.eye(extended.shape[1]) if moves is None else moves
+    projected = seen_as @ allowed
+    variance, directions = np.linalg.eigh(projected.T @ projected / samples)
     seen = variance > LEAST_VARIANCE * variance[-1]
-    root = directions[:, seen] / np.sqrt(variance[seen])
+    root = allowed @ directions[:, seen] / np.sqrt(variance[seen])
 
     def laid_out(values: np.ndarray) -> np.ndarray:
         filled = np.zeros((blocks * rows, *values.shape[1:]), values.dtype)
@@ -98,10 +150,13 @@ def frame_of(
         return Frame(
             laid,
             jnp.asarray(laid_out(white)),
-            jnp.asarray(laid_out(targets)),
+            jnp.asarray(laid_out(wanted)),
             jnp.asarray(laid_out(np.full(samples, 1.0 / samples))),
             laid if skip else laid[:, :, -1:],
             jnp.asarray(root),
+            jnp.asarray(laid_out(mate)),
+            jnp.asarray(laid_out(compared)),
+            jnp.asarray(laid_out(factor)),
         )
 
 
@@ -135,13 +190,14 @@ def evaluate(
         activation: Activation of the neurons.
     """
 
-    def block(part: tuple[Array, Array]) -> tuple[Array, Array]:
-        inputs, fixed = part
+    def block(part: tuple[Array, Array, Differences]) -> tuple[Array, Array]:
+        inputs, fixed, differences = part
         pre = inputs @ vectors.T
         active = activation.function(pre) * present
-        return jnp.concatenate([active, fixed], axis=1), activation.derivative(pre) * present
+        features = differences.apply(jnp.concatenate([active, fixed], axis=1))
+        return features, activation.derivative(pre) * present
 
-    features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed))
+    features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed, frame.differences()))
     weighted = features * frame.weights[:, :, None]
     gram = jnp.einsum("brf,brg->fg", weighted, features)
     scale = jnp.trace(gram) / gram.shape[0]
@@ -162,11 +218,18 @@ def slopes_gradient(point: Point, frame: Frame) -> Float[Array, "neurons directi
     """Gradient of half the squared error (mean over samples) in uncorrelated coordinates."""
     neurons = point.slopes.shape[-1]
 
-    def add(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-        slopes, residual, weights, inputs = part
-        pulled = slopes * (residual @ point.outputs[:neurons].T) * weights[:, None]
+    def add(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
+        slopes, residual, weights, inputs, differences = part
+        left = differences.transpose(residual * weights[:, None])
+        pulled = slopes * (left @ point.outputs[:neurons].T)
         return total + pulled.T @ inputs, None
 
     start = jnp.zeros((neurons, frame.inputs.shape[-1]))
-    parts = (point.slopes, point.residual, frame.weights, frame.inputs)
+    parts = (
+        point.slopes,
+        point.residual,
+        frame.weights,
+        frame.inputs,
+        frame.differences(),
+    )
     return jax.lax.scan(add, start, parts)[0] @ frame.root

@@ -20,13 +20,14 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian
 
 Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
 
 # Step of a difference, in units of the Gaussian's scale, for answers in float64 and in float32:
 # where the bend of the function and the rounding of its answers are about equally large.
-STEP = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 2e-2}
+STEP = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 2e-2}
 # Ratio of neighbouring singular values that counts as the edge of the rank.
 GAP = {np.dtype(np.float64): 30.0, np.dtype(np.float32): 10.0}
 # Gradients beyond the rank before it is believed: the smallest singular values of as many random
@@ -65,6 +66,9 @@ class Subspace:
         outputs: Outputs of the network.
         points: Points at which gradients were asked.
         queries: Rows asked.
+        differences: What was asked for the gradients, point after point: the point, then one step
+            along every input.
+        step: Length of these steps.
     """
 
     center: Float[np.ndarray, " inputs"]
@@ -74,6 +78,8 @@ class Subspace:
     outputs: int
     points: int
     queries: int
+    differences: QueryPairs
+    step: float
 
     @property
     def rank(self) -> int:
@@ -147,6 +153,8 @@ def examine_subspace(
         return Examined(None, 0, "too few inputs or queries to look for a subspace")
     assert sampler.scale is not None
     gradients = np.zeros((0, size))
+    questions: list[np.ndarray] = []
+    answers: list[np.ndarray] = []
     precision, spent, enough = np.dtype(np.float64), 0, most
     found: tuple[np.ndarray, np.ndarray, float] | None = None
     for point in range(1, most + 1):
@@ -155,7 +163,11 @@ def examine_subspace(
         if np.array_equal(base, base.astype(np.float32)):
             precision = np.dtype(np.float32)
         step = STEP[precision] * sampler.scale
-        gradients = np.concatenate([gradients, (ask(center + step * np.eye(size)) - base).T / step])
+        moved = center + step * np.eye(size)
+        reached = ask(moved)
+        questions += [center, moved]
+        answers += [base, reached]
+        gradients = np.concatenate([gradients, (reached - base).T / step])
         spent += size + 1
         found = _span(gradients, precision)
         rank = "" if found is None else f", rank {found[0].shape[1]}"
@@ -171,8 +183,18 @@ def examine_subspace(
     basis, gains, beyond = found
     if basis.shape[1] > WORTHWHILE * size:
         return Examined(None, spent, "the outputs depend on nearly all directions of the inputs")
-    outputs = len(gradients) * (size + 1) // spent
-    return Examined(_subspace(sampler, basis, gains, beyond, outputs, spent, wider=wider), spent)
+    subspace = Subspace(
+        center=sampler.center,
+        root=basis * _lengths(sampler, gains, wider=wider),
+        gains=gains,
+        beyond=beyond,
+        outputs=answers[0].shape[1],
+        points=spent // (size + 1),
+        queries=spent,
+        differences=QueryPairs.adopt(np.concatenate(questions), np.concatenate(answers)),
+        step=STEP[precision] * sampler.scale,
+    )
+    return Examined(subspace, spent)
 
 
 def _span(
@@ -194,25 +216,15 @@ def _span(
     return right[:rank].T, values[:rank] / np.sqrt(len(gradients)), 1.0 / float(edges.max())
 
 
-def _subspace(
-    sampler: Gaussian,
-    basis: np.ndarray,
-    gains: np.ndarray,
-    beyond: float,
-    outputs: int,
-    queries: int,
-    *,
-    wider: bool,
-) -> Subspace:
+def _lengths(sampler: Gaussian, gains: np.ndarray, *, wider: bool) -> np.ndarray:
+    """How far questions spread along each direction."""
     assert sampler.scale is not None
     # Between the two extremes for the weight vectors: as flat over the directions as they can be,
     # or as uneven as the gradients.
     flat, uneven = len(gains) / np.sum(1.0 / gains), np.sum(gains**2) / np.sum(gains)
     lengths = sampler.scale * np.sqrt(np.sqrt(flat * uneven) / gains)
+    if wider:
+        return WIDER * lengths
+    # Not longer than the questions that were asked for.
     own = sampler.scale * np.sqrt(sampler.size)
-    if not wider:
-        lengths *= min(1.0, own / float(np.linalg.norm(lengths)))
-    else:
-        lengths *= WIDER
-    points = queries // (sampler.size + 1)
-    return Subspace(sampler.center, basis * lengths, gains, beyond, outputs, points, queries)
+    return lengths * min(1.0, own / float(np.linalg.norm(lengths)))

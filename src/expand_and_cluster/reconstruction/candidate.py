@@ -28,14 +28,16 @@ from expand_and_cluster.students.training import TrainingData
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
 # Rows of the design of which removal costs are computed, at least.
 MOST_ROWS = 4096
-# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs and
-# least squares over features that are nearly alike cost some digits more than the estimate knows of.
+# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs
+# and least squares over features that are nearly alike cost more digits than the estimate knows of.
 AT_FLOOR = 30.0
 # Operations of a step that takes some ten milliseconds.
 CHEAP = 5e8
 # Input weights of the largest candidate whose normal equations are written out; larger ones are
 # polished by Gauss-Newton without a matrix.
-MOST_DENSE = 2000
+MOST_DENSE = 4500
+# Products of two inputs, over all samples, that are kept for the normal equations.
+MOST_PAIRS = 40_000_000
 # Entries of a design matrix beyond which least squares are solved by refined normal equations.
 MOST_FACTORED = 4_000_000
 
@@ -218,7 +220,9 @@ class Workbench:
         return _improved(candidate, descent.network(), descent.loss)
 
     def _dense(self, candidate: Candidate) -> bool:
-        return len(candidate.present) * self._extended.shape[1] <= MOST_DENSE
+        samples, size = self._extended.shape
+        fits = samples * size * (size + 1) // 2 <= MOST_PAIRS
+        return fits and len(candidate.present) * size <= MOST_DENSE
 
     def cheap(self, candidate: Candidate) -> bool:
         """Whether a step of Levenberg-Marquardt on this candidate takes milliseconds."""

@@ -3,8 +3,13 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
+from scipy.linalg import null_space
 
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
+from expand_and_cluster.fitting.projection import frame_of
 from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.students.standardisation import Standardisation
@@ -20,12 +25,42 @@ class Completed:
         bench: Pairs that it was fitted to.
         held_out: Mean squared error on pairs that nobody was fitted to.
         standard: Its coordinates.
+        spare: Whether a neuron may be to spare, for all that is known within the subspace.
     """
 
     rebuilt: Rebuilt
     bench: Workbench
     held_out: float
     standard: Standardisation
+    spare: bool = False
+
+
+@dataclass(frozen=True)
+class Differences:
+    """Standardised pairs in groups: a base row, then rows one small step away from it.
+
+    Attributes:
+        pairs: The rows, group after group.
+        group: Rows in a group.
+        gain: What a difference to the base row is multiplied by.
+    """
+
+    pairs: TrainingData
+    group: int
+    gain: float
+
+    def joined(self, others: TrainingData) -> tuple[TrainingData, dict[str, np.ndarray]]:
+        """These pairs after others, with what `frame_of` needs to compare them."""
+        own, before = len(self.pairs.inputs), len(others.inputs)
+        position = np.arange(own)
+        base = position // self.group * self.group
+        both = TrainingData(
+            np.concatenate([others.inputs, self.pairs.inputs]),
+            np.concatenate([others.targets, self.pairs.targets]),
+        )
+        partner = np.concatenate([np.arange(before), before + base])
+        gain = np.concatenate([np.ones(before), np.where(base == position, 1.0, self.gain)])
+        return both, {"partner": partner, "gain": gain}
 
 
 def complete(
@@ -34,11 +69,18 @@ def complete(
     bench: Workbench,
     unseen: TrainingData,
     standard: Standardisation,
+    *,
+    known: Float[np.ndarray, "inputs rank"],
+    spare: bool = False,
+    differences: Differences | None = None,
+    report: Reporter = silent,
+    deadline: float | None = None,
 ) -> Completed:
-    """Polish a network over all inputs.
+    """Find the weights along the directions that questions within a subspace did not vary.
 
-    The directions in which it is known come from within the subspace; what the subspace misses (it
-    is known to the error of differences) is small, so that a few Gauss-Newton steps are enough.
+    Within the subspace the network is known to rounding, its biases included. Only weights along
+    the other directions are left to find: they are small, for the subspace is known to the error
+    of differences, and random questions determine them well, for slopes do not depend on them.
 
     Args:
         start: The network over all inputs, as raw inputs have it.
@@ -46,18 +88,45 @@ def complete(
         bench: Standardised pairs over all inputs.
         unseen: Standardised pairs to judge by.
         standard: How raw pairs were standardised.
+        known: Directions of raw inputs along which the weights are known.
+        spare: Whether a neuron may be to spare.
+        differences: Pairs one small step apart, to be fitted as differences besides.
+        report: Receives progress.
+        deadline: `time.monotonic()` after which to stop.
     """
     entered = standard.enter(start).at_rest()
-    error = float(np.mean((entered(bench.training.inputs) - bench.training.targets) ** 2))
-    candidate = Candidate(entered, np.ones(entered.hidden_widths[0], bool), error)
-    polished = bench.polish(candidate, damping=1e-6)
-    network = polished.compact()
-    held_out = float(np.mean((network(unseen.inputs) - unseen.targets) ** 2))
-    final = Rebuilt(
-        network,
-        polished.loss,
-        bench.at_floor(polished),
-        rebuilt.removals,
-        rebuilt.skip_left,
+    floor = bench.floor(bench.as_candidate(entered))
+    training, options = bench.training, {}
+    if differences is not None:
+        training, options = differences.joined(training)
+    frame = frame_of(
+        training.inputs,
+        training.targets,
+        skip=entered.skip is not None,
+        moves=_other_moves(known, standard),
+        **options,
     )
-    return Completed(final, bench, held_out, standard)
+    settings = GaussNewtonSettings(target=0.1 * floor, damping=1e-6)
+    descent = GaussNewton(entered, frame, settings, deadline)
+    for _ in descent.run():
+        error = np.array([np.sqrt(descent.loss)])
+        report(Progress("polish over all inputs", descent.step, settings.steps, error))
+    network = descent.network()
+    error = float(np.mean((network(bench.training.inputs) - bench.training.targets) ** 2))
+    final = Candidate(network, np.ones(network.hidden_widths[0], bool), error)
+    held_out = float(np.mean((network(unseen.inputs) - unseen.targets) ** 2))
+    exact = rebuilt.exact and bench.at_floor(final)
+    judged = Rebuilt(network, error, exact, rebuilt.removals, rebuilt.skip_left)
+    return Completed(judged, bench, held_out, standard, spare)
+
+
+def _other_moves(
+    known: Float[np.ndarray, "inputs rank"], standard: Standardisation
+) -> Float[np.ndarray, "size kinds"]:
+    """Moves of standardised input vectors that leave weights along known directions alone."""
+    # Raw weights off the known directions, times the scales, are standardised weights; biases
+    # follow, for standardised inputs are centred and the raw bias stays.
+    basis = null_space(known.T)
+    return np.concatenate(
+        [basis * standard.input_scale[:, None], standard.input_center[None] @ basis]
+    )

@@ -35,7 +35,7 @@ def prune(
     A neuron whose removal costs nothing (a duplicate, a zero type, a constant type: paper, Fig. 2)
     goes at once. Others are tried cheapest first: removed, output weights solved, all weights
     polished; the removal stands if the loss is again what it was. Large networks, where a polish
-    takes long, are only pruned of what is free.
+    takes long, are only pruned of what is free, unless one is known to be to spare.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -48,7 +48,7 @@ def prune(
         free = _remove_free(bench, candidate)
         if free is not None:
             candidate, removal = free
-        elif (sure and bench.at_floor(candidate)) or not bench.cheap(candidate):
+        elif sure and (bench.at_floor(candidate) or not bench.cheap(candidate)):
             break
         else:
             tried = _remove_costly(bench, candidate)

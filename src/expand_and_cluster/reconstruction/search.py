@@ -181,7 +181,8 @@ class Search:
         widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
         available = samples_for(self.settings.method, widths, len(self.data.inputs))
         most = MOST_SAMPLES
-        if (widths[0] + 1) * width > MOST_DENSE:
+        # Half the students' width is about the candidates'.
+        if (widths[0] + 1) * width > 2 * MOST_DENSE:
             most = max(most, EQUATIONS * width * (sum(widths) - width + 1) // widths[-1])
         count = min(available, most)
         key = (count, skip)
@@ -206,7 +207,7 @@ class Search:
             source, consensus, vectors = start
             self._report(Progress("rebuild", done, None, note=source))
             rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width))
-            if rebuilt.exact and not self._is_held(rebuilt.network, bench):
+            if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
             self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
@@ -304,9 +305,9 @@ class Search:
         if rebuilt is None or not rebuilt.exact:
             return False
         rounding = 100.0 * bench.floor(bench.as_candidate(rebuilt.network))
-        return self.outcome.held_out <= rounding and self._is_held(rebuilt.network, bench)
+        return self.outcome.held_out <= rounding and self.is_held(rebuilt.network, bench)
 
-    def _is_held(self, network: Network, bench: Workbench) -> bool:
+    def is_held(self, network: Network, bench: Workbench) -> bool:
         """What `held` says, asked once for each network."""
         if self._asked is None or self._asked[0] is not network:
             self._asked = network, self._held(network, bench.training)

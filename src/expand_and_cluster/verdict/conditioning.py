@@ -26,6 +26,10 @@ from expand_and_cluster.verdict.lanczos import bound_amplification
 LOOSE = 1e9
 # Input weights beyond which the Jacobian is not written out but bounded.
 MOST_DENSE = 2000
+# The same where only the Jacobian itself can tell: half a minute.
+MOST_WRITTEN = 5000
+# Below this nothing is gained by a bound.
+SMALL = 1000
 
 
 @dataclass(frozen=True)
@@ -43,7 +47,9 @@ class Conditioning:
     amplification: Float[np.ndarray, "neurons inputs_and_bias"]
 
 
-def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
+def analyse_conditioning(
+    network: Network, data: TrainingData, *, most_dense: int = MOST_DENSE
+) -> Conditioning:
     """Analyse the Jacobian at a solution with one hidden layer.
 
     The free scale of neurons whose activation has one is fixed first: it is no uncertainty.
@@ -51,8 +57,9 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
     Args:
         network: Solution in standardised coordinates.
         data: The pairs it was fitted to.
+        most_dense: Input weights beyond which amplifications are bounded and not computed.
     """
-    if network.input_vectors.size > MOST_DENSE:
+    if network.input_vectors.size > max(most_dense, SMALL):
         return Conditioning(*bound_amplification(network, data))
     with double():
         gram, whole, features = (
@@ -99,14 +106,19 @@ def analyse_conditioning(network: Network, data: TrainingData) -> Conditioning:
     return Conditioning(smallest, deviation.reshape(neurons, size))
 
 
-def is_held(network: Network, data: TrainingData) -> bool:
+def is_held(network: Network, data: TrainingData, least_width: int = 0) -> bool:
     """Whether an exact network has no direction in which all biases could move freely.
 
     Args:
         network: Solution in standardised coordinates.
         data: The pairs it was fitted to.
+        least_width: Width that every network with these outputs has at least, where it is known
+            (the rank of the outputs' gradients). A network of this width has no neuron to spare,
+            and a bound is enough; of a wider one only the Jacobian itself can tell.
     """
-    return bool(np.all(analyse_conditioning(network, data).amplification[:, -1] < LOOSE))
+    minimal = network.hidden_widths[0] <= least_width
+    found = analyse_conditioning(network, data, most_dense=0 if minimal else MOST_WRITTEN)
+    return bool(np.all(found.amplification[:, -1] < LOOSE))
 
 
 def _spanned(

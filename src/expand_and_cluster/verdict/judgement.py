@@ -82,6 +82,7 @@ def judge(
     support: Support,
     skip_left: float,
     fitted: bool,
+    spare: bool = False,
 ) -> Finding:
     """Weigh the evidence.
 
@@ -97,6 +98,7 @@ def judge(
         support: Students that hold each neuron.
         skip_left: Largest weight of a skip that could not be folded.
         fitted: Whether the error on the fitted pairs is at rounding.
+        spare: Whether a neuron is known to be possibly to spare.
     """
     reasons: list[str] = []
     noise = max(floor, held_out if held_out <= NOISE_FACTOR * floor else floor)
@@ -109,7 +111,7 @@ def judge(
         f"error on held-out pairs is {held_out:.1e} of the outputs' spread, "
         + ("rounding" if exact else f"above what rounding explains ({floor:.1e})")
     )
-    held = not loose[:, -1].any() and not masked.all()
+    held = not (spare or loose[:, -1].any() or masked.all())
     if not held:
         # Not a matter of single inputs: nothing is masked, for nothing is certain.
         masked = np.zeros_like(masked)
