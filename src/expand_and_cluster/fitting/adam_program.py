@@ -14,7 +14,8 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.fitting.squared_error import Blocks, mean_squared_error
+from expand_and_cluster.fitting.ensemble_error import errors_and_gradients, mean_squared_errors
+from expand_and_cluster.fitting.squared_error import Blocks
 
 RUNNING, AT_TARGET, ON_PLATEAU, DIVERGED = range(4)
 
@@ -40,6 +41,9 @@ class Knobs(NamedTuple):
 
     Attributes:
         learning_rate: Largest learning rate.
+        progress: Share of the training done at step `since`: 0 at the start, 1 at the end.
+        since: A step.
+        pace: What one step adds to that share.
         epochs: Passes through the pairs, at most.
         interval: Epochs from one evaluation on all pairs to the next.
         target: Mean squared error at which a student is done.
@@ -48,6 +52,9 @@ class Knobs(NamedTuple):
     """
 
     learning_rate: Float[Array, ""]
+    progress: Float[Array, ""]
+    since: Int[Array, ""]
+    pace: Float[Array, ""]
     epochs: Int[Array, ""]
     interval: Int[Array, ""]
     target: Float[Array, ""]
@@ -68,6 +75,8 @@ class State(NamedTuple):
         best: Weights of the evaluation with the lowest loss.
         best_loss: That loss.
         codes: Why a student is frozen, or `RUNNING`.
+        evaluations: How often all pairs were evaluated.
+        points: Step of every evaluation.
         curves: Loss at every evaluation, NaN where there was none.
     """
 
@@ -80,6 +89,8 @@ class State(NamedTuple):
     best: Network
     best_loss: Float[Array, " students"]
     codes: Int[Array, " students"]
+    evaluations: Int[Array, ""]
+    points: Int[Array, " points"]
     curves: Float[Array, "points students"]
 
 
@@ -94,7 +105,7 @@ def _plateau_rule(knobs: Knobs, plan: Plan) -> Any:
 @partial(jax.jit, static_argnames=("plan", "points"))
 def start(students: Network, data: Blocks, knobs: Knobs, plan: Plan, points: int) -> State:
     """The state before the first step, with room for `points` evaluations."""
-    losses = _losses(students, data)
+    losses = mean_squared_errors(students, data)
     count = losses.shape[0]
     finite = jnp.isfinite(losses)
     state = State(
@@ -107,9 +118,11 @@ def start(students: Network, data: Blocks, knobs: Knobs, plan: Plan, points: int
         best=students,
         best_loss=jnp.where(finite, losses, jnp.inf),
         codes=jnp.full(count, RUNNING),
+        evaluations=jnp.int32(0),
+        points=jnp.zeros(points, jnp.int32),
         curves=jnp.full((points, count), jnp.nan),
     )
-    return _evaluate(state, data, knobs, plan)
+    return _evaluated(state, data, knobs, plan)
 
 
 @partial(jax.jit, static_argnames="plan")
@@ -139,45 +152,58 @@ def advance(
     def unfinished(state: State) -> Bool[Array, ""]:
         return (state.step < until) & jnp.any(state.codes == RUNNING)
 
-    def one_step(state: State) -> State:
-        epoch, position = jnp.divmod(state.step, plan.batches)
-        place = (epoch - first_epoch, position * plan.rows)
-        rows = jax.lax.dynamic_slice(orders, place, (1, plan.rows))[0]
-        losses, gradients = jax.vmap(jax.value_and_grad(_batch_loss), in_axes=(0, None, None))(
-            state.students, inputs[rows], targets[rows]
+    # Only what changes at every step goes round the inner loop: what is carried through a
+    # condition is copied there, and this would cost as much as Adam's own arithmetic.
+    def part_of_epoch(state: State) -> State:
+        epoch = state.step // plan.batches
+        epoch_ends = (epoch + 1) * plan.batches
+
+        def one_step(inner: _Inner) -> _Inner:
+            place = (epoch - first_epoch, inner.step % plan.batches * plan.rows)
+            rows = jax.lax.dynamic_slice(orders, place, (1, plan.rows))[0]
+            losses, gradients = errors_and_gradients(inner.students, inputs[rows], targets[rows])
+            directions, moments = jax.vmap(_adam.update)(gradients, inner.moments)
+            rates = jnp.where(state.codes == RUNNING, _rates(inner.step, state, knobs, plan), 0.0)
+            students = jax.vmap(_moved)(inner.students, directions, rates)
+            return _Inner(inner.step + 1, students, moments, inner.total + losses)
+
+        inner = jax.lax.while_loop(
+            lambda inner: inner.step < jnp.minimum(until, epoch_ends),
+            one_step,
+            _Inner(state.step, state.students, state.moments, state.total),
         )
-        directions, moments = jax.vmap(lambda g, m: _adam.update(g, m))(gradients, state.moments)
-        rates = jnp.where(state.codes == RUNNING, _rates(state, knobs, plan), 0.0)
-        state = state._replace(
-            step=state.step + 1,
-            students=jax.vmap(_moved)(state.students, directions, rates),
-            moments=moments,
-            total=state.total + losses,
+        state = state._replace(**inner._asdict())
+        return jax.lax.cond(
+            state.step == epoch_ends,
+            lambda state: _end_epoch(state, data, knobs, plan),
+            lambda state: state,
+            state,
         )
-        ends = position == plan.batches - 1
-        return jax.lax.cond(ends, lambda s: _end_epoch(s, data, knobs, plan), lambda s: s, state)
 
-    return jax.lax.while_loop(unfinished, one_step, state)
+    return jax.lax.while_loop(unfinished, part_of_epoch, state)
 
 
-def _batch_loss(network: Network, inputs: Array, targets: Array) -> Float[Array, ""]:
-    return jnp.mean((network.apply(inputs) - targets) ** 2)
+class _Inner(NamedTuple):
+    """What changes at every step: fields of `State`."""
 
-
-def _losses(students: Network, data: Blocks) -> Float[Array, " students"]:
-    return jax.vmap(mean_squared_error, in_axes=(0, None))(students, data)
+    step: Int[Array, ""]
+    students: Network
+    moments: optax.OptState
+    total: Float[Array, " students"]
 
 
 def _moved(network: Network, direction: Network, rate: Array) -> Network:
     return jax.tree.map(lambda weight, step: weight - rate * step, network, direction)
 
 
-def _rates(state: State, knobs: Knobs, plan: Plan) -> Float[Array, " students"]:
+def _rates(
+    step: Int[Array, ""], state: State, knobs: Knobs, plan: Plan
+) -> Float[Array, " students"]:
     """Learning rate of every student at this step."""
     if plan.schedule == "plateau":
         return knobs.learning_rate * state.plateau.scale
-    share = state.step / (knobs.epochs * plan.batches)
-    return jnp.full(state.codes.shape, knobs.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * share)))
+    progress = jnp.minimum(knobs.progress + knobs.pace * (step - knobs.since), 1.0)
+    return jnp.full(state.codes.shape, knobs.learning_rate * 0.5 * (1 + jnp.cos(jnp.pi * progress)))
 
 
 def _end_epoch(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
@@ -192,23 +218,25 @@ def _end_epoch(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
     )
     epoch = state.step // plan.batches
     due = (epoch % knobs.interval == 0) | (epoch == knobs.epochs)
-    return jax.lax.cond(due, lambda s: _evaluate(s, data, knobs, plan), lambda s: s, state)
+    return jax.lax.cond(due, lambda s: _evaluated(s, data, knobs, plan), lambda s: s, state)
 
 
-def _evaluate(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
+def _evaluated(state: State, data: Blocks, knobs: Knobs, plan: Plan) -> State:
     """Measure running students on all pairs, keep the best weights, freeze those that are done."""
     running = state.codes == RUNNING
-    losses = jnp.where(running, _losses(state.students, data), jnp.nan)
+    losses = jnp.where(running, mean_squared_errors(state.students, data), jnp.nan)
     better = losses < state.best_loss
     codes = state.codes
     if plan.schedule == "plateau":
         codes = jnp.where(running & (state.plateau.scale < knobs.smallest_scale), ON_PLATEAU, codes)
     codes = jnp.where(losses <= knobs.target, AT_TARGET, codes)
-    point = -(-(state.step // plan.batches) // knobs.interval)
+    point = jnp.minimum(state.evaluations, len(state.points) - 1)
     return state._replace(
         best=jax.vmap(_chosen)(better, state.students, state.best),
         best_loss=jnp.where(better, losses, state.best_loss),
         codes=jnp.where(running & ~jnp.isfinite(losses), DIVERGED, codes),
+        evaluations=state.evaluations + 1,
+        points=state.points.at[point].set(state.step),
         curves=state.curves.at[point].set(losses),
     )
 

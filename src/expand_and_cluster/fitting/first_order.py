@@ -8,7 +8,6 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Float, Int
 
 from expand_and_cluster.core.errors import InvalidInputError
@@ -26,11 +25,13 @@ from expand_and_cluster.fitting.adam_program import (
     advance,
     start,
 )
+from expand_and_cluster.fitting.ensemble_error import mean_squared_errors
 from expand_and_cluster.fitting.result import Fit, StopReason
-from expand_and_cluster.fitting.squared_error import Blocks, in_blocks, mean_squared_error
+from expand_and_cluster.fitting.squared_error import Blocks, in_blocks
 
 SECONDS_PER_CALL = 0.5
-EVALUATIONS = 100  # on all pairs, evenly over the epochs
+EVALUATIONS = 100  # on all pairs, at most, evenly over the epochs
+UNKNOWN = 1 << 30  # epochs of a fit by the clock before its pace is measured
 ORDERS_KEPT = 1 << 20  # sample numbers handed to one call: several epochs if samples are few
 
 _REASONS = {
@@ -52,6 +53,10 @@ class AdamSettings:
             between 64 and 640.
         epochs: Passes through the pairs, at most; None means as many as `steps` allows.
         steps: Batches seen, at most, where `epochs` is None.
+        seconds: Time for the whole fit, compiling included, in place of `epochs` and `steps`: the
+            clock then moves the schedule, so that the cosine reaches zero when the time is over
+            however busy the machine is. The result depends on the machine, and differs from
+            run to run. None (default) means that the clock changes nothing.
         schedule: "cosine" lets the learning rate fall to zero over all epochs; "plateau" multiplies
             it by `factor` whenever a student's training loss has not fallen for `patience` epochs.
         patience: Epochs without a fall that make a plateau.
@@ -66,6 +71,7 @@ class AdamSettings:
     batch_size: int | None = None
     epochs: int | None = None
     steps: int = 40_000
+    seconds: float | None = None
     schedule: Literal["cosine", "plateau"] = "cosine"
     patience: int = 100
     factor: float = 0.5
@@ -89,7 +95,8 @@ def fit_adam(
     The students share the batches, whose order depends on the seed and the epoch only, so a student
     alone and the same student among others agree within the rounding of float32. Batches are of
     equal size; the few samples that are left over sit out one epoch. How the time was divided into
-    calls changes nothing, so without a deadline the same arguments give the same weights.
+    calls changes nothing, so without a deadline and without `settings.seconds` the same arguments
+    give the same weights.
 
     Args:
         students: Ensemble of networks at their first weights.
@@ -99,7 +106,8 @@ def fit_adam(
         seed: Fixes the order of the batches.
         report: Told about progress several times a second.
         stage: Name of this work in the reports.
-        deadline: Value of `time.monotonic()` after which to stop.
+        deadline: Value of `time.monotonic()` after which to stop. With `settings.seconds`, a
+            schedule that would end later is made to end then.
 
     Returns:
         Each student at the weights of its lowest loss.
@@ -112,43 +120,104 @@ def fit_adam(
     """
     settings = settings or AdamSettings()
     _check(settings)
+    clock = _Clock(settings.seconds, deadline)
     samples = len(inputs)
     batches = -(-samples // (settings.batch_size or _batch_size(samples)))
     epochs = settings.epochs or max(1, settings.steps // batches)
+    if clock.moves_schedule:
+        epochs = UNKNOWN // batches
     plan = Plan(batches, samples // batches, settings.schedule, settings.factor)
-    interval = -(-epochs // EVALUATIONS)
-    report(Progress(stage, 0, epochs, None, "compiling"))
+    report(Progress(stage, 0, None if clock.moves_schedule else epochs, None, "compiling"))
     with jax.enable_x64(False):
-        data = jax.device_put(in_blocks(inputs, targets, dtype=np.float32))
+        # Rounded first, so that what is laid out in blocks is small.
+        data = jax.device_put(
+            in_blocks(inputs.astype(np.float32), targets.astype(np.float32), dtype=np.float32)
+        )
         knobs = Knobs(
             jnp.float32(settings.learning_rate),
+            jnp.float32(0.0),
+            jnp.int32(0),
+            jnp.float32(0.0 if clock.moves_schedule else 1 / (epochs * batches)),
             jnp.int32(epochs),
-            jnp.int32(interval),
+            jnp.int32(_interval(epochs)),
             jnp.float32(settings.target),
             jnp.int32(settings.patience),
             jnp.float32(settings.smallest_scale),
         )
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), students)
         state = start(first, data, knobs, plan, EVALUATIONS + 1)
-        for reached in _calls(state, data, knobs, plan, _Orders(seed, samples), deadline):
+        for reached, paced in _calls(state, data, knobs, plan, _Orders(seed, samples), clock):
             state = reached
             losses = np.sqrt(np.asarray(state.recent, dtype=np.float64))
-            report(Progress(stage, int(state.step) // batches, epochs, losses))
-    point_steps = np.minimum(np.arange(EVALUATIONS + 1) * interval, epochs) * batches
-    return _fit(state, inputs, targets, point_steps, epochs * batches)
+            total = int(paced.epochs) if paced.pace > 0 else None  # as long as it is known
+            report(Progress(stage, int(state.step) // batches, total, losses))
+    complete = clock.schedule_is_over() or int(state.step) >= epochs * batches
+    return _fit(state, inputs, targets, StopReason.STEPS if complete else StopReason.TIME)
+
+
+class _Clock:
+    """When to stop, and how far a schedule that the clock moves has come.
+
+    Args:
+        seconds: Time for the fit from now on, or None for a schedule that counts steps.
+        deadline: Value of `time.monotonic()` after which to stop.
+    """
+
+    def __init__(self, seconds: float | None, deadline: float | None) -> None:
+        self.moves_schedule = seconds is not None
+        self._own_end = np.inf if seconds is None else time.monotonic() + seconds
+        self._end = min(self._own_end, np.inf if deadline is None else deadline)
+        self._steps: list[tuple[float, int]] = []  # after the first call, and now
+
+    def left(self) -> float:
+        """Seconds for the next call."""
+        return min(SECONDS_PER_CALL, self._end - time.monotonic())
+
+    def schedule_is_over(self) -> bool:
+        """Whether the time that the settings gave was used, not cut by the deadline."""
+        return self.moves_schedule and time.monotonic() >= self._own_end
+
+    def record(self, step: int) -> None:
+        """Note the step that a call reached."""
+        self._steps = [*self._steps[:1], (time.monotonic(), step)]
+
+    def moved(self, knobs: Knobs, plan: Plan) -> Knobs:
+        """The knobs for the next call: the share of time that is over is the progress."""
+        # The first call compiles: time begins after it, and only the second shows the pace.
+        if not self.moves_schedule or len(self._steps) < 2:
+            return knobs
+        (began, first), (now, step) = self._steps[0], self._steps[-1]
+        whole = max(self._end - began, 1e-9)
+        steps = max((step - first) * whole / (now - began), 1.0)
+        epochs = max(1, int(min(first + steps, UNKNOWN) / plan.batches))
+        return knobs._replace(
+            progress=jnp.float32((now - began) / whole),
+            since=jnp.int32(step),
+            pace=jnp.float32(1 / steps),
+            epochs=jnp.int32(epochs),
+            interval=jnp.int32(_interval(epochs)),
+        )
+
+
+def _interval(epochs: int) -> int:
+    """Epochs from one evaluation to the next.
+
+    An evaluation costs half of an epoch: no more often than every fifth, unless they are few.
+    """
+    return max(-(-epochs // EVALUATIONS), min(5, -(-epochs // 20)))
 
 
 def _calls(
-    state: State, data: Blocks, knobs: Knobs, plan: Plan, orders: "_Orders", deadline: float | None
-) -> Iterator[State]:
+    state: State, data: Blocks, knobs: Knobs, plan: Plan, orders: "_Orders", clock: _Clock
+) -> Iterator[tuple[State, Knobs]]:
     """States after calls of about half a second, so that a user can interrupt between them."""
-    total = int(knobs.epochs) * plan.batches
     step, most = 0, 1
-    while step < total and np.any(np.asarray(state.codes) == RUNNING):
-        began = time.monotonic()
-        left = SECONDS_PER_CALL if deadline is None else min(SECONDS_PER_CALL, deadline - began)
-        if left <= 0:
+    while np.any(np.asarray(state.codes) == RUNNING):
+        began, left = time.monotonic(), clock.left()
+        total = UNKNOWN if clock.moves_schedule else int(knobs.epochs) * plan.batches
+        if left <= 0 or step >= total:
             return
+        knobs = clock.moved(knobs, plan)
         first_epoch, rows = orders.around(step // plan.batches)
         until = min(step + most, total, (first_epoch + len(rows)) * plan.batches)
         before = step
@@ -158,7 +227,8 @@ def _calls(
         step = int(state.step)  # waits for the result
         rate = (step - before) / (time.monotonic() - began)
         most = int(np.clip(rate * left, 1, 8 * most))
-        yield state
+        clock.record(step)
+        yield state, knobs
 
 
 class _Orders:
@@ -194,38 +264,38 @@ def _fit(
     state: State,
     inputs: Float[np.ndarray, "samples inputs"],
     targets: Float[np.ndarray, "samples outputs"],
-    point_steps: Int[np.ndarray, " points"],
-    total: int,
+    unfinished: StopReason,
 ) -> Fit:
     """Each student at its last weights or the best ones measured, whichever are better."""
-    now, best = state.students.at_rest(), state.best.at_rest()
+    evaluations = int(state.evaluations)
+    points = np.asarray(state.points)[:evaluations]
+    chosen = state.best.at_rest()
     with double():
         data = in_blocks(inputs, targets, dtype=np.float64)
-        losses_now = np.asarray(_losses_of(now, data))
-        losses_best = np.asarray(_losses_of(best, data))
-    take_now = losses_now < losses_best  # False where either is NaN
-    chosen = jax.tree.map(
-        lambda new, old: np.where(take_now.reshape(-1, *[1] * (old.ndim - 1)), new, old), now, best
-    )
-    losses = np.where(take_now, losses_now, losses_best)
+        losses = np.array(_losses_of(chosen, data))
+        if points[-1] < int(state.step):  # else the last weights are the best, or were measured
+            now = state.students.at_rest()
+            losses_now = np.asarray(_losses_of(now, data))
+            better = losses_now < losses  # False where either is NaN
+            chosen = jax.tree.map(
+                lambda a, b: np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b), now, chosen
+            )
+            losses = np.where(better, losses_now, losses)
     codes = np.asarray(state.codes)
     losses[codes == DIVERGED] = np.inf
-    unfinished = StopReason.STEPS if int(state.step) >= total else StopReason.TIME
     histories = [
         [
             (int(step), float(loss))
-            for step, loss in zip(point_steps, curve, strict=True)
+            for step, loss in zip(points, curve, strict=True)
             if np.isfinite(loss)
         ]
-        for curve in np.asarray(state.curves, dtype=np.float64).T
+        for curve in np.asarray(state.curves, dtype=np.float64)[:evaluations].T
     ]
     stops = [_REASONS.get(int(code), unfinished) for code in codes]
     return Fit.from_histories(chosen, losses.tolist(), histories, stops)
 
 
-@jax.jit
-def _losses_of(students: Network, data: Blocks) -> Float[Array, " students"]:
-    return jax.vmap(mean_squared_error, in_axes=(0, None))(students, data)
+_losses_of = jax.jit(mean_squared_errors)
 
 
 def _check(settings: AdamSettings) -> None:
@@ -233,7 +303,7 @@ def _check(settings: AdamSettings) -> None:
         raise InvalidInputError(
             f"schedule must be 'cosine' or 'plateau', not {settings.schedule!r}."
         )
-    for name in ("learning_rate", "batch_size", "epochs", "patience"):
+    for name in ("learning_rate", "batch_size", "epochs", "steps", "seconds", "patience"):
         value = getattr(settings, name)
         if value is not None and not value > 0:
             raise InvalidInputError(f"{name} must be positive, got {value}.")
