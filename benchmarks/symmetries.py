@@ -24,7 +24,6 @@ from expand_and_cluster.core.activations import catalogue
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.reduce import reduce
 from expand_and_cluster.scoring.compare import compare
-from expand_and_cluster.symmetries.canonical import canonical
 from expand_and_cluster.symmetries.classify import classify
 from expand_and_cluster.symmetries.terms import forward, rms
 
@@ -51,18 +50,22 @@ def named(made: Any) -> bool:
 
 
 def neuron_error(found: Network, true: Network) -> float:
-    """Largest error of any input vector or output weight, in the teacher's order and scale."""
-    found, true = canonical(found), canonical(true)
+    """Largest error of an input vector or output weight, in the teacher's order and scale."""
+    mine, wanted = found.input_vectors, true.input_vectors
     symmetry = true.activation.symmetry
-    gaps = np.linalg.norm(found.input_vectors[:, None] - true.input_vectors[None], axis=2)
-    rows, columns = linear_sum_assignment(gaps)
-    scale = np.ones((len(rows), 1))
-    outputs = found.output_vectors[rows], true.output_vectors[columns]
-    if symmetry.scale_free:  # both are of unit length
-        scale = np.abs(outputs[1]).max(axis=1, keepdims=True)
+    odd = symmetry.flip is not None and symmetry.flip.sign < 0
+    sizes = np.linalg.norm(mine, axis=1), np.linalg.norm(wanted, axis=1)
+    alike = mine @ wanted.T / np.outer(*sizes)
+    rows, columns = linear_sum_assignment(-np.abs(alike) if odd else -alike)
+    factor = np.ones((len(rows), 1))
+    if odd:
+        factor[:, 0] = np.sign(alike[rows, columns])
+    if symmetry.scale_free:
+        factor[:, 0] = sizes[1][columns] / sizes[0][rows]
+    outputs = found.output_vectors[rows] / factor
     return max(
-        float(np.abs(found.input_vectors[rows] - true.input_vectors[columns]).max()),
-        float((np.abs(outputs[0] - outputs[1]) / scale).max()),
+        float(np.abs(factor * mine[rows] - wanted[columns]).max()),
+        float(np.abs(outputs - true.output_vectors[columns]).max()),
     )
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.reduce import reduce
 from expand_and_cluster.scoring.compare import compare
 
@@ -120,12 +120,30 @@ def test_signs_without_a_unique_answer_are_reported():
     np.testing.assert_array_equal(found.network.layers[0].weight, weight)
 
 
+def test_neurons_beyond_the_data_stay_where_only_a_skip_could_replace_them():
+    """Two linear maps that nothing takes back: one goes into a skip only if there is one."""
+    weight, bias = np.vstack([W, [1.0, 0.0, 0.0]]), np.append(B, 50.0)
+    out = np.column_stack([A, [2.0, 1.0]])
+    plain = Network.from_arrays([(weight, bias), (out, C)], "relu")
+    found = reduce(plain, INPUTS)
+    assert found.network.hidden_widths == (3,)
+    assert found.network.skip is None
+    assert found.steps == ()
+    skipped = plain.replace(skip=Layer(np.ones((2, 3)), np.zeros(2)))
+    found = reduce(skipped, INPUTS)
+    assert found.network.hidden_widths == (2,)
+    assert found.network.skip is not None
+    assert found.error < 1e-13
+
+
 def test_an_affine_function_keeps_one_idle_neuron():
-    network = Network.from_arrays([([[1.0, 0, 0]], [50.0]), ([[2.0]], [0.0])], "relu")
+    network = Network.from_arrays(
+        [([[1.0, 0, 0]], [50.0]), ([[2.0]], [0.0])], "relu", skip=([[0.0, 1.0, 0.0]], [0.0])
+    )
     found = reduce(network, INPUTS)
     assert found.network.hidden_widths == (1,)
     assert found.network.skip is not None
-    np.testing.assert_allclose(found.network.skip.weight, [[2.0, 0.0, 0.0]], atol=1e-12)
+    np.testing.assert_allclose(found.network.skip.weight, [[2.0, 1.0, 0.0]], atol=1e-12)
     np.testing.assert_allclose(found.network(INPUTS), network(INPUTS), atol=1e-11)
 
 

@@ -180,3 +180,9 @@ def test_bad_arguments_are_refused(unchecked):
         classify(good, INPUTS[:, :2])
     with pytest.raises(InvalidInputError, match="error must be a number"):
         classify(good, INPUTS, error=float("nan"))
+
+
+def test_a_large_error_does_not_make_all_neurons_spare():
+    made = case("tanh", 7)
+    assert classify(made.student, made.inputs, error=0.05).tolerance == pytest.approx((0.05,))
+    assert classify(made.student, made.inputs, error=0.003).tolerance == pytest.approx((0.01,))

@@ -14,6 +14,7 @@ from expand_and_cluster.reconstruction.unskip import Unskipped, unskip
 from expand_and_cluster.symmetries.classify import checked, parts
 from expand_and_cluster.symmetries.kinds import Sorting, sort_neurons
 from expand_and_cluster.symmetries.terms import Sampled, Terms, forward, rms
+from expand_and_cluster.symmetries.tolerance import MARGIN
 
 
 @dataclass(frozen=True)
@@ -63,7 +64,8 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
     Every neuron is classified (see `classify`), then the steps of the paper's Fig. A.6 are taken:
     copies are merged, neurons that cancel removed, constants folded into the next bias, neurons
     beyond the data and linear groups folded into an affine map, opposite copies merged, and signs
-    chosen such that the affine map vanishes; where no choice does it, it stays in `network.skip`.
+    chosen such that the affine map vanishes. Where no choice does it, neurons beyond the data stay
+    neurons; if that is not enough either, the map stays in `network.skip`.
     Last, neurons that the others span exactly on the inputs are removed.
 
     Several hidden layers are reduced one after the other, the first one first. An affine map of a
@@ -122,15 +124,19 @@ def _reduce_layer(
     sampled = Sampled.of(part.activation, rows)
     terms = Terms.of(part)
     sorting = sort_neurons(terms, sampled, error)
-    taken, signed = _rewrite(terms, sampled, sorting, affine=True)
-    if not alone and signed.terms.affine[:, :-1].any():
-        taken, signed = _rewrite(terms, sampled, sorting, affine=False)
-    wanted = sampled.outputs(terms)
+    taken, signed = _rewrite(terms, sampled, sorting, affine=True, lines=True)
+    if part.skip is None and signed.terms.affine[:, :-1].any():
+        # Neurons beyond the data may be the teacher's: as neurons they need no skip.
+        kept = _rewrite(terms, sampled, sorting, affine=True, lines=False)
+        if not kept[1].terms.affine[:, :-1].any():
+            taken, signed = kept
+        elif not alone:
+            taken, signed = _rewrite(terms, sampled, sorting, affine=False, lines=False)
     steps = [
         Step(
             len(each.terms.vectors),
             each.reason,
-            rms(sampled.outputs(each.terms) - wanted) / sorting.scale,
+            each.error / sorting.scale,
             each.neurons,
             layer,
         )
@@ -141,23 +147,26 @@ def _reduce_layer(
 
 
 def _rewrite(
-    terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool
+    terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool, lines: bool
 ) -> tuple[list[Taken], Unskipped]:
-    taken = list(simplify(terms, sampled, sorting, affine=affine))
-    now = taken[-1] if taken else Taken("", (), terms, tuple(range(len(terms.vectors))))
+    taken = list(simplify(terms, sampled, sorting, affine=affine, lines=lines))
+    now = taken[-1] if taken else Taken("", (), terms, tuple(range(len(terms.vectors))), 0.0)
+    wanted = sampled.outputs(terms)
     rule = sampled.activation.symmetry.flip
-    may_be_affine = affine and (
+    may_be_affine = lines and (
         bool(terms.affine[:, :-1].any()) or (rule is not None and rule.linear != 0.0)
     )
-    for each in remove_spanned(now, sampled, sorting, affine=may_be_affine):
+    for each in remove_spanned(now, sampled, sorting, wanted, affine=may_be_affine):
         taken.append(each)
         now = each
     if not len(now.terms.vectors):
-        now = Taken("", (), _one_idle_neuron(now.terms), (0,))
-    signed = unskip(now.terms, sampled, sorting.tolerance.change)
+        now = Taken("", (), _one_idle_neuron(now.terms), (0,), now.error)
+    # The affine map has gathered the errors of all steps: it vanishes if it is no larger.
+    signed = unskip(now.terms, sampled, max(sorting.tolerance.change, MARGIN * now.error))
     if signed.reason:
         flipped = tuple(now.names[place] for place in signed.flipped)
-        taken.append(Taken(signed.reason, flipped, signed.terms, now.names))
+        error = rms(sampled.outputs(signed.terms) - wanted)
+        taken.append(Taken(signed.reason, flipped, signed.terms, now.names, error))
     return taken, signed
 
 

@@ -10,7 +10,7 @@ from expand_and_cluster.symmetries.terms import Sampled, Terms, rms, rms_along
 
 
 def remove_spanned(
-    now: Taken, sampled: Sampled, sorting: Sorting, *, affine: bool
+    now: Taken, sampled: Sampled, sorting: Sorting, first: np.ndarray, *, affine: bool
 ) -> Iterator[Taken]:
     """Remove neurons one at a time while the others give the same outputs to rounding.
 
@@ -21,6 +21,7 @@ def remove_spanned(
         now: What is left so far.
         sampled: Activation and inputs.
         sorting: Says what rounding makes.
+        first: Outputs of the first network.
         affine: Whether an affine map of the inputs may take part.
 
     Yields:
@@ -41,11 +42,12 @@ def remove_spanned(
         wanted = sampled.outputs(terms)
         kept = np.arange(len(names)) != place
         left = _solved(terms, kept, sampled, np.delete(design, place, axis=1), wanted)
-        if rms(sampled.outputs(left) - wanted) > allowed:
+        answers = sampled.outputs(left)
+        if rms(answers - wanted) > allowed:
             return
         gone = names[place]
         terms, names = left, tuple(name for name in names if name != gone)
-        yield Taken(SPANNED, (gone,), terms, names)
+        yield Taken(SPANNED, (gone,), terms, names, rms(answers - first))
 
 
 def _costs(design: np.ndarray, terms: Terms) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.symmetries.kinds import NeuronType, Sorting, TypedGroup
-from expand_and_cluster.symmetries.terms import Sampled, Terms, flip_leftover
+from expand_and_cluster.symmetries.terms import Sampled, Terms, flip_leftover, rms
 from expand_and_cluster.symmetries.tolerance import affine_part
 
 MERGE = "merge duplicates"
@@ -30,12 +30,14 @@ class Taken:
         neurons: Which neurons took part, as numbered in the first network.
         terms: What is left.
         names: The numbers of the neurons that are left.
+        error: Root mean squared difference from the first network's outputs.
     """
 
     reason: str
     neurons: tuple[int, ...]
     terms: Terms
     names: tuple[int, ...]
+    error: float
 
 
 class Remaining:
@@ -52,6 +54,17 @@ class Remaining:
         self.vectors = dict(enumerate(terms.vectors))
         self.outputs = dict(enumerate(terms.outputs))
         self.affine = terms.affine.copy()
+        # Activations are kept, so that a step costs what it changes.
+        self.values = dict(enumerate(sampled.values(sampled.pre_activations(terms.vectors)).T))
+        self.wanted = self._answers()
+
+    def _answers(self) -> np.ndarray:
+        total = self.sampled.inputs @ self.affine.T
+        if self.values:
+            names = list(self.values)
+            values = np.stack([self.values[name] for name in names])
+            total += values.T @ np.stack([self.outputs[name] for name in names])
+        return total
 
     def taken(self, reason: str, neurons: tuple[int, ...]) -> Taken:
         """What is left after a step."""
@@ -62,7 +75,7 @@ class Remaining:
             np.array([self.outputs[name] for name in names]).reshape(-1, count),
             self.affine.copy(),
         )
-        return Taken(reason, neurons, terms, names)
+        return Taken(reason, neurons, terms, names, rms(self._answers() - self.wanted))
 
     def merge(
         self, members: list[int], vector: Float[np.ndarray, " inputs_and_bias"]
@@ -85,6 +98,9 @@ class Remaining:
             if symmetry.homogeneity is not None and length > 0.0 and lengths[0] > 0.0:
                 output = output * (length / lengths[0]) ** symmetry.homogeneity
             total += output
+            del self.values[member]
+        pre = self.sampled.pre_activations(vector[None])
+        self.values[members[0]] = self.sampled.values(pre)[:, 0]
         self.vectors[members[0]], self.outputs[members[0]] = vector, total
         return tuple(members)
 
@@ -94,13 +110,13 @@ class Remaining:
 
     def drop(self, neuron: int) -> None:
         """Remove a neuron that adds nothing."""
-        del self.vectors[neuron], self.outputs[neuron]
+        del self.vectors[neuron], self.outputs[neuron], self.values[neuron]
 
     def fold(self, neuron: int, *, constant: bool = False) -> None:
         """Remove a neuron that acts as an affine map of the inputs, or as a constant."""
         vector, output = self.vectors.pop(neuron), self.outputs.pop(neuron)
         pre = self.sampled.pre_activations(vector[None])
-        values = self.sampled.values(pre)
+        values = self.values.pop(neuron)[:, None]
         if constant:
             self.affine[:, -1] += output * float(values.mean())
             return
@@ -110,7 +126,9 @@ class Remaining:
         self.affine += np.outer(output, line)
 
 
-def simplify(terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool) -> Iterator[Taken]:
+def simplify(
+    terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool, lines: bool
+) -> Iterator[Taken]:
     """Take out what the function does not need, in the order of Fig. A.6.
 
     Args:
@@ -119,6 +137,7 @@ def simplify(terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool) 
         sorting: Its neurons by group.
         affine: Whether an affine map of the inputs may be left over. If not, what would leave
             one stays.
+        lines: Whether off-bound neurons may leave one.
 
     Yields:
         What is left after each step.
@@ -141,9 +160,9 @@ def simplify(terms: Terms, sampled: Sampled, sorting: Sorting, *, affine: bool) 
                 left.fold(neuron, constant=True)
             yield left.taken(CONSTANT, tuple(members))
     for typed, members in present:
-        if typed.kind == NeuronType.OFF_BOUND and (affine or _flat(left, members, sorting)):
+        if typed.kind == NeuronType.OFF_BOUND and (lines or _flat(left, members, sorting)):
             for neuron in members:
-                left.fold(neuron, constant=not affine)
+                left.fold(neuron, constant=not lines)
             yield left.taken(OFF_BOUND, tuple(members))
     if not affine:
         return
@@ -181,8 +200,7 @@ def _copies(
 def _flat(left: Remaining, members: list[int], sorting: Sorting) -> bool:
     """Whether these neurons are constant on the inputs."""
     for neuron in members:
-        pre = left.sampled.pre_activations(left.vectors[neuron][None])
-        varies = float(left.sampled.values(pre).std())
+        varies = float(left.values[neuron].std())
         if varies * float(np.sqrt(np.mean(left.outputs[neuron] ** 2))) > sorting.tolerance.change:
             return False
     return True

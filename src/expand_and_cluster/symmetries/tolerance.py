@@ -11,6 +11,8 @@ from expand_and_cluster.symmetries.terms import Sampled, Terms, rms, rms_along
 # that are off by random amounts make single differences of two to four times their root mean
 # square, and several of them add up.
 MARGIN = 10.0
+# The margin ends at this share of the outputs' spread: more would change the function visibly.
+LARGEST_CHANGE = 0.01
 # Differences between neurons of this share of their size, or less, may be errors of copies.
 LARGEST = 1e-4
 # Errors of copies are told from real differences by a gap of this ratio between the two.
@@ -77,7 +79,8 @@ def find_tolerance(
         level, source = max((copies, "copies"), (bend, "bend"))
     if level <= rounding:
         level, source = rounding, source if error is not None else "rounding"
-    return Tolerance(MARGIN * level, level, source, rounding)
+    change = min(MARGIN * level, max(level, LARGEST_CHANGE * scale))
+    return Tolerance(change, level, source, rounding)
 
 
 def both_sides(
