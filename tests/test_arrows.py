@@ -17,6 +17,7 @@ ROOMS = (
     "fitting",
     "students",
     "clusters",
+    "symmetries",
     "reconstruction",
     "verdict",
     "recovery",

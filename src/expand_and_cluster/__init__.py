@@ -28,9 +28,18 @@ if TYPE_CHECKING:
     from expand_and_cluster.reconstruction.reduce import Reduction, reduce
     from expand_and_cluster.recovery import NeuronRecord, Recovery, Rejection, Verdict, load
     from expand_and_cluster.scoring.compare import Comparison, compare
+    from expand_and_cluster.symmetries.canonical import canonical
+    from expand_and_cluster.symmetries.classify import (
+        Classification,
+        ClassifiedNeuron,
+        classify,
+    )
+    from expand_and_cluster.symmetries.kinds import NeuronType
 
 _HOME = {
     "Activation": "core.activations",
+    "Classification": "symmetries.classify",
+    "ClassifiedNeuron": "symmetries.classify",
     "Comparison": "scoring.compare",
     "EacError": "core.errors",
     "FileFormatError": "core.errors",
@@ -40,6 +49,7 @@ _HOME = {
     "Layer": "core.network",
     "Network": "core.network",
     "NeuronRecord": "recovery",
+    "NeuronType": "symmetries.kinds",
     "OracleError": "core.errors",
     "Pool": "queries.samplers",
     "Progress": "core.progress",
@@ -50,6 +60,8 @@ _HOME = {
     "Rejection": "recovery",
     "Uniform": "queries.samplers",
     "Verdict": "recovery",
+    "canonical": "symmetries.canonical",
+    "classify": "symmetries.classify",
     "compare": "scoring.compare",
     "load": "recovery",
     "recover": "pipeline",
@@ -58,6 +70,8 @@ _HOME = {
 
 __all__ = [
     "Activation",
+    "Classification",
+    "ClassifiedNeuron",
     "Comparison",
     "EacError",
     "FileFormatError",
@@ -67,6 +81,7 @@ __all__ = [
     "Layer",
     "Network",
     "NeuronRecord",
+    "NeuronType",
     "OracleError",
     "Pool",
     "Progress",
@@ -78,6 +93,8 @@ __all__ = [
     "Uniform",
     "Verdict",
     "activations",
+    "canonical",
+    "classify",
     "compare",
     "datasets",
     "load",

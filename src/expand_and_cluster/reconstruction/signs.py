@@ -1,15 +1,11 @@
 """Find the signs that make the affine left-over vanish (paper, A.2 and Fig. A.6)."""
 
-import itertools
-
 import numpy as np
 from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.symmetry import Flip
-
-# Enumerated outright where the regression leaves at most this many signs open.
-MOST_OPEN = 16
+from expand_and_cluster.symmetries.sign_choice import choose_signs
 
 
 def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: Flip) -> Network:
@@ -44,9 +40,7 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
 def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Network, float]:
     """Flip neurons so that the skip vanishes; what it takes to drop it is measured.
 
-    The skip is a sum of `a_k w_k` over the neurons whose sign is wrong. Least squares for the
-    share of each neuron gives 0 or 1 where the equations determine it; shares that they leave
-    open are tried in all combinations.
+    The skip is a sum of `a_k w_k` over the neurons whose sign is wrong: see `choose_signs`.
 
     Args:
         network: One hidden layer with a skip.
@@ -70,36 +64,8 @@ def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Ne
         axis=1,
     )
     wanted = -np.asarray(network.skip.weight).ravel()
-    size = np.linalg.norm(columns, axis=0).max()
-    share = np.linalg.lstsq(columns / size, wanted / size, rcond=1e-8)[0]
-    _, values, right = np.linalg.svd(columns / size, full_matrices=True)
-    rank = int(np.sum(values > 1e-8 * values[0]))
-    open_share = np.linalg.norm(right[rank:], axis=0) > 1e-6
-    best = np.round(np.clip(share, 0, 1)).astype(bool)
-    if open_share.any():
-        best = _enumerate(columns, wanted, best, open_share, tolerance)
-    flipped = flip_neurons(network, best, rule)
+    # Each of the weights within the tolerance: their length within the root of their number.
+    choice = choose_signs(columns, wanted, tolerance * np.sqrt(len(wanted)))
+    flipped = flip_neurons(network, choice.chosen, rule)
     assert flipped.skip is not None
     return flipped, float(np.abs(flipped.skip.weight).max())
-
-
-def _enumerate(
-    columns: np.ndarray,
-    wanted: np.ndarray,
-    start: np.ndarray,
-    open_share: np.ndarray,
-    tolerance: float,
-) -> np.ndarray:
-    places = np.flatnonzero(open_share)
-    if len(places) > MOST_OPEN:
-        return start
-    best, least = start, np.inf
-    for choice in itertools.product((False, True), repeat=len(places)):
-        signs = start.copy()
-        signs[places] = choice
-        error = float(np.abs(columns @ signs - wanted).max())
-        if error < least:
-            best, least = signs, error
-        if least <= 1e-3 * tolerance:
-            break
-    return best
