@@ -24,9 +24,11 @@ from expand_and_cluster.queries.samplers import Gaussian
 
 Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
 
-# Step of a difference, in units of the Gaussian's scale, for answers in float64 and in float32:
-# where the bend of the function and the rounding of its answers are about equally large.
-STEP = {np.dtype(np.float64): 1e-5, np.dtype(np.float32): 2e-2}
+# Step of a difference, in units of the typical distance of a question from the center, for answers
+# in float64 and in float32: where the bend of the function and the rounding of its answers are
+# about equally large. It grows with the root of the number of inputs, for among more inputs each
+# moves a neuron by less.
+STEP = {np.dtype(np.float64): 1e-5 / 28.0, np.dtype(np.float32): 2e-2 / 28.0}
 # Ratio of neighbouring singular values that counts as the edge of the rank.
 GAP = {np.dtype(np.float64): 30.0, np.dtype(np.float32): 10.0}
 # Gradients beyond the rank before it is believed: the smallest singular values of as many random
@@ -154,7 +156,7 @@ def examine_subspace(
         base = ask(center)
         if np.array_equal(base, base.astype(np.float32)):
             precision = np.dtype(np.float32)
-        step = STEP[precision] * sampler.scale
+        step = STEP[precision] * sampler.scale * np.sqrt(size)
         gradients = np.concatenate([gradients, (ask(center + step * np.eye(size)) - base).T / step])
         spent += size + 1
         found = _span(gradients, precision)
@@ -184,13 +186,15 @@ def _span(
         return None
     values = np.maximum(values, np.finfo(np.float64).tiny)
     ratios = values[:-1] / values[1:]
-    # Beyond the edge several values must be left, all of them small; what lies at rounding itself
-    # has gaps too, which mean nothing.
-    edges = ratios[: max(0, len(values) - SURPLUS)]
-    edges = np.where(values[: len(edges)] > ROUNDING * values[0], edges, 0.0)
+    # What lies at rounding itself has gaps too, which mean nothing.
+    edges = np.where(values[: len(ratios)] > ROUNDING * values[0], ratios, 0.0)
     if not len(edges) or edges.max() < GAP[precision]:
         return None
     rank = int(np.argmax(edges)) + 1
+    # Beyond the edge several values must be left, all of them small. A lesser gap before an edge
+    # that is still in doubt is one between directions that matter.
+    if len(values) - rank < SURPLUS:
+        return None
     return right[:rank].T, values[:rank] / np.sqrt(len(gradients)), 1.0 / float(edges.max())
 
 
