@@ -42,9 +42,10 @@ SHARE_OF_BUDGET = 0.55
 LEAST_INPUTS = 16
 # A subspace of more than this share of the inputs saves nothing.
 WORTHWHILE = 0.75
-# Points that are asked besides those that the rank needs, where the budget allows: neurons that
-# are flat at some points are seen at others.
+# Points that are asked besides those that the rank needs, and at least, where the budget allows:
+# neurons that are flat at some points (with relu, at half of them) are seen at others.
 MORE_POINTS = 1.5
+LEAST_POINTS = 12
 # How much wider questions spread within the subspace than the Gaussian does, where its scale was
 # found and not given: with nothing else in the question, neurons may bend well within reach.
 # Measured for eight activations on 784-64-10: each student holds 62 to 64 of the 64 neurons; with
@@ -163,7 +164,8 @@ def examine_subspace(
         rank = "" if found is None else f", rank {found[0].shape[1]}"
         report(Progress("find the subspace", point, enough, note=f"{spent} queries{rank}"))
         if found is not None:
-            enough = min(most, int(np.ceil(MORE_POINTS * found[0].shape[1] / base.shape[1])))
+            wanted = int(np.ceil(MORE_POINTS * found[0].shape[1] / base.shape[1]))
+            enough = min(most, max(LEAST_POINTS, wanted))
         if found is not None and point >= enough:
             break
         if found is None and len(gradients) >= size + SURPLUS:
