@@ -28,8 +28,9 @@ from expand_and_cluster.students.training import TrainingData
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
 # Rows of the design of which removal costs are computed, at least.
 MOST_ROWS = 4096
-# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs and
-# least squares over features that are nearly alike cost some digits more than the estimate knows of.
+# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs
+# and least squares over features that are nearly alike cost some digits more than the estimate
+# knows of.
 AT_FLOOR = 30.0
 # Operations of a step that takes some ten milliseconds.
 CHEAP = 5e8
