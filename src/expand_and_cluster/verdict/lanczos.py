@@ -55,6 +55,13 @@ def bound_amplification(
     """
     frame = frame_of(data.inputs, data.targets, skip=network.skip is not None)
     neurons, size = network.input_vectors.shape
+    unknowns = neurons * frame.root.shape[1]
+    unknowns += (neurons + frame.fixed.shape[2]) * data.targets.shape[1]
+    if network.activation.symmetry.scale_free:
+        unknowns -= neurons
+    if data.targets.size < unknowns:
+        # Iterations that end before they find such a direction would not tell.
+        return 0.0, np.full((neurons, size), np.inf)
     smallest, largest, inverse, gram = _spectrum(network, frame, jnp.float32)
     if smallest < SINGLE * largest:
         smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64)
