@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -22,6 +23,9 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     solve_step,
 )
 from expand_and_cluster.fitting.projection import evaluate, frame_of, network_at, slopes_gradient
+
+# One program for all products of a shape.
+multiply = jax.jit(product, static_argnames="refined")
 
 SAMPLES = 62
 NEURONS = 5
@@ -104,11 +108,32 @@ def test_product_is_that_of_the_matrix_written_out(case):
     for move in moves(3):
         wanted = (case.matrix @ move.ravel()).reshape(move.shape)
         with double():
-            found = np.asarray(product(case.curvature, jnp.asarray(move)))
-            rough = np.asarray(product(case.single, jnp.asarray(move, jnp.float32)))
+            found = np.asarray(multiply(case.curvature, jnp.asarray(move)))
+            refined = np.asarray(multiply(case.curvature, jnp.asarray(move), refined=True))
+            rough = np.asarray(multiply(case.single, jnp.asarray(move, jnp.float32)))
         np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-9 * size)
+        np.testing.assert_allclose(refined, wanted, rtol=1e-8, atol=1e-12 * size)
         assert rough.dtype == np.float32
         np.testing.assert_allclose(rough, wanted, rtol=1e-3, atol=1e-4 * size)
+
+
+def test_refined_product_leaves_nothing_of_moves_that_output_weights_undo():
+    """A constant neuron's bias beside the output's bias; the ridge alone leaves 1e-14 of it."""
+    network = teacher((4, NEURONS, 2), "tanh")
+    vectors = network.input_vectors.copy()
+    vectors[1, :4] = 0.0
+    inputs = gaussian(SAMPLES, 4)
+    with double():
+        frame = frame_of(inputs, network(inputs))
+        point = evaluate(jnp.asarray(vectors), jnp.ones(NEURONS), frame, network.activation)
+        curvature = precondition(point, frame, jnp.float64)
+        # The move that changes this bias alone.
+        move = np.zeros((NEURONS, 5))
+        move[1] = np.linalg.pinv(np.asarray(frame.root))[:, 4]
+        size = np.abs(np.asarray(curvature.blocks)[:, 1, 1]).max() * np.abs(move).max()
+        assert size > 1e-3
+        found = np.asarray(multiply(curvature, jnp.asarray(move), refined=True))
+    np.testing.assert_allclose(found, 0.0, atol=1e-15 * size)
 
 
 def test_blocks_are_the_matrix_without_projection_between_equal_directions(case):
@@ -166,7 +191,7 @@ def test_prediction_holds_for_a_step_that_is_not_solved_to_the_end(case):
     model = -(2.0 * np.sum(case.gradient * move) + bent) / case.outputs
     assert decrease == pytest.approx(model, rel=1e-6)
     # Conjugate gradients descend from the first iteration on, and further with every one.
-    assert 0.0 < decrease
+    assert decrease > 0.0
     objective = [
         _damped_model(case, solved(case, 1e-3, iterations=count)[0], 1e-3) for count in (1, 3, 9)
     ]

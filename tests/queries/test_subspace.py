@@ -169,8 +169,8 @@ def test_answers_in_single_precision_are_enough(outputs):
     network = network_of((SIZE, 5, outputs))
     found = found_in(lambda rows: network(rows).astype(np.float32).astype(np.float64))
     assert found.rank == 5
-    # Rounding of 1e-7 over steps of 2e-2, and the bend over such steps.
-    assert distance_to(found, network.layers[0].weight) < 0.1
+    # Rounding of 1e-7 over steps of 4e-3, and the bend over such steps.
+    assert distance_to(found, network.layers[0].weight) < 0.05
 
 
 def test_a_dozen_neurons_with_one_output():
@@ -179,6 +179,23 @@ def test_a_dozen_neurons_with_one_output():
     assert found.rank == 12
     assert found.points >= 12 + 4
     assert distance_to(found, network.layers[0].weight) < 1e-2
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_neurons_that_are_flat_at_most_points_are_seen(seed):
+    network = network_of((SIZE, 3, 4), "relu", seed)
+    network.layers[0].bias[0] = -1.0
+    assert found_in(network, seed=seed).rank == 3
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rank_that_is_still_in_doubt_is_waited_for(seed):
+    """One direction is much weaker than the others: its gap is not the edge."""
+    network = network_of((SIZE, 6, 1), "g", seed)
+    network.layers[1].weight[:, 0] *= 0.01
+    for budget in (700, 900, 1100):
+        examined = examine(network, budget=budget, seed=seed)
+        assert examined.subspace is None or examined.subspace.rank == 6
 
 
 def test_neuron_without_output_weights_and_copies_add_no_direction():
