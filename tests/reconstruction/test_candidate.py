@@ -1,9 +1,13 @@
+import time
+
 import numpy as np
 import pytest
 from tests.oracles.least_squares import fitted_loss
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Progress
+from expand_and_cluster.reconstruction import candidate as candidate_module
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -143,3 +147,97 @@ def test_finished_network_has_the_floor_of_its_candidate():
     exact = bench.start(source.input_vectors, 5)
     assert bench.floor(bench.as_candidate(exact.compact())) == pytest.approx(bench.floor(exact))
     assert bench.as_candidate(source).width == 3
+
+
+@pytest.fixture
+def without_matrix(monkeypatch):
+    """Every candidate counts as large."""
+    monkeypatch.setattr(candidate_module, "MOST_DENSE", 0)
+
+
+@pytest.mark.usefixtures("without_matrix")
+@pytest.mark.parametrize("activation", ["g", "tanh"])
+def test_large_candidates_are_polished_without_a_matrix(activation):
+    source = teacher((3, 4, 2), activation)
+    reports: list[Progress] = []
+    bench = bench_for(source, report=reports.append)
+    padded = bench.start(rough(source, 0.02), 6)
+    polished = bench.polish(padded)
+    assert bench.at_floor(polished)
+    np.testing.assert_array_equal(polished.present, padded.present)
+    np.testing.assert_allclose(polished.compact().input_vectors, source.input_vectors, atol=1e-10)
+    # Absent neurons stay in their places.
+    np.testing.assert_array_equal(polished.network.input_vectors[4:], 0.0)
+    np.testing.assert_array_equal(polished.network.output_vectors[4:], 0.0)
+    assert {report.stage for report in reports} == {"polish"}
+    assert [report.done for report in reports] == list(range(1, len(reports) + 1))
+    shown = reports[-1].losses
+    assert shown is not None
+    assert shown[0] == pytest.approx(np.sqrt(polished.loss), rel=1e-12)
+
+
+def test_both_ways_of_polishing_agree_on_loss_and_network(monkeypatch):
+    source = teacher((3, 4, 2), "gelu")
+    bench = bench_for(source, skip=True)
+    start = bench.start(rough(source, 0.02), 4)
+    dense = bench.polish(start)
+    monkeypatch.setattr(candidate_module, "MOST_DENSE", 0)
+    large = bench.polish(start)
+    assert bench.at_floor(dense)
+    assert bench.at_floor(large)
+    # Rounding of the answers, through a problem whose condition is some hundreds.
+    np.testing.assert_allclose(large.network.input_vectors, dense.network.input_vectors, atol=1e-10)
+    error = large.compact()(bench.training.inputs) - bench.training.targets
+    assert np.mean(error**2) == pytest.approx(large.loss, rel=1.0, abs=1e-29)
+
+
+@pytest.mark.usefixtures("without_matrix")
+def test_large_polish_never_returns_something_worse():
+    source = teacher((3, 3, 1), "g")
+    bench = bench_for(source)
+    exact = bench.start(source.input_vectors, 3)
+    assert bench.polish(exact).loss <= exact.loss
+    broken = bench.start(source.input_vectors, 3)
+    broken.network.layers[0].weight[0, 0] = np.nan
+    assert bench.polish(broken) is broken
+
+
+@pytest.mark.usefixtures("without_matrix")
+def test_deadline_stops_a_large_polish():
+    source = teacher((3, 4, 2), "tanh")
+    bench = bench_for(source, deadline=time.monotonic() - 1.0)
+    start = bench.start(rough(source), 4)
+    polished = bench.polish(start)
+    np.testing.assert_array_equal(polished.network.input_vectors, start.network.input_vectors)
+
+
+def test_only_small_candidates_have_cheap_steps(monkeypatch):
+    source = teacher((3, 4, 2), "tanh")
+    bench = bench_for(source)
+    small = bench.start(source.input_vectors, 4)
+    assert bench.cheap(small)
+    # 4 neurons of 4 weights each.
+    monkeypatch.setattr(candidate_module, "MOST_DENSE", 15)
+    assert not bench.cheap(small)
+    monkeypatch.setattr(candidate_module, "MOST_DENSE", 16)
+    assert bench.cheap(small)
+
+
+@pytest.mark.parametrize("skip", [False, True])
+def test_least_squares_of_large_designs_are_those_of_small_ones(skip, monkeypatch):
+    source = teacher((3, 4, 2), "gelu")
+    bench = bench_for(source, skip=skip)
+    wanted = bench.start(rough(source), 6)
+    exact = bench.start(source.input_vectors, 6)
+    monkeypatch.setattr(candidate_module, "MOST_FACTORED", 0)
+    monkeypatch.setattr(candidate_module, "ROWS", 64)
+    found = bench.start(rough(source), 6)
+    assert found.loss == pytest.approx(wanted.loss, rel=1e-10)
+    np.testing.assert_allclose(
+        found.network.output_vectors, wanted.network.output_vectors, atol=1e-9
+    )
+    assert bench.at_floor(bench.start(source.input_vectors, 6))
+    # Copies make the normal equations singular; the loss is that without them.
+    twice = bench.start(np.vstack([source.input_vectors, source.input_vectors[:1]]), 6)
+    assert bench.at_floor(twice)
+    assert bench.at_floor(exact)

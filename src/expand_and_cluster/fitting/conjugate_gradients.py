@@ -103,9 +103,16 @@ def inverse_factors(
 
 
 def product(
-    curvature: Curvature, move: Float[Array, "neurons directions"]
+    curvature: Curvature, move: Float[Array, "neurons directions"], *, refined: bool = False
 ) -> Float[Array, "neurons directions"]:
-    """Gauss-Newton matrix times a move of the input vectors, output weights following."""
+    """Gauss-Newton matrix times a move of the input vectors, output weights following.
+
+    Args:
+        curvature: The matrix.
+        move: What it is multiplied with.
+        refined: Whether output weights are solved for once more from what is left: the ridge on the
+            features then leaves nothing of moves that output weights undo.
+    """
 
     def forward(total: Array, part: tuple[Any, ...]) -> tuple[Array, Array]:
         inputs, slopes, features, weights, differences = part
@@ -122,6 +129,15 @@ def product(
     start = jnp.zeros((curvature.factor.shape[0], curvature.outputs.shape[1]), move.dtype)
     taken, changes = jax.lax.scan(forward, start, parts)
     followed = jsl.cho_solve((curvature.factor, True), taken)
+    if refined:
+
+        def remain(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
+            features, weights, change = part
+            return total + features.T @ (weights[:, None] * (change - features @ followed)), None
+
+        remaining = (curvature.features, curvature.weights, changes)
+        taken = jax.lax.scan(remain, start, remaining)[0]
+        followed = followed + jsl.cho_solve((curvature.factor, True), taken)
 
     def backward(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
         inputs, slopes, features, weights, differences, change = part

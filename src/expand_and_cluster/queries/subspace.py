@@ -25,9 +25,11 @@ from expand_and_cluster.queries.samplers import Gaussian
 
 Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
 
-# Step of a difference, in units of the Gaussian's scale, for answers in float64 and in float32:
-# where the bend of the function and the rounding of its answers are about equally large.
-STEP = {np.dtype(np.float64): 1e-4, np.dtype(np.float32): 2e-2}
+# Step of a difference, in units of the typical distance of a question from the center, for answers
+# in float64 and in float32: where the bend of the function and the rounding of its answers are
+# about equally large. It grows with the root of the number of inputs, for among more inputs each
+# moves a neuron by less.
+STEP = {np.dtype(np.float64): 1e-5 / 28.0, np.dtype(np.float32): 2e-2 / 28.0}
 # Ratio of neighbouring singular values that counts as the edge of the rank.
 GAP = {np.dtype(np.float64): 30.0, np.dtype(np.float32): 10.0}
 # Gradients beyond the rank before it is believed: the smallest singular values of as many random
@@ -41,9 +43,10 @@ SHARE_OF_BUDGET = 0.55
 LEAST_INPUTS = 16
 # A subspace of more than this share of the inputs saves nothing.
 WORTHWHILE = 0.75
-# Points that are asked besides those that the rank needs, where the budget allows: neurons that
-# are flat at some points are seen at others.
+# Points that are asked besides those that the rank needs, and at least, where the budget allows:
+# neurons that are flat at some points (with relu, at half of them) are seen at others.
 MORE_POINTS = 1.5
+LEAST_POINTS = 12
 # How much wider questions spread within the subspace than the Gaussian does, where its scale was
 # found and not given: with nothing else in the question, neurons may bend well within reach.
 # Measured for eight activations on 784-64-10: each student holds 62 to 64 of the 64 neurons; with
@@ -162,7 +165,7 @@ def examine_subspace(
         base = ask(center)
         if np.array_equal(base, base.astype(np.float32)):
             precision = np.dtype(np.float32)
-        step = STEP[precision] * sampler.scale
+        step = STEP[precision] * sampler.scale * np.sqrt(size)
         moved = center + step * np.eye(size)
         reached = ask(moved)
         questions += [center, moved]
@@ -173,7 +176,8 @@ def examine_subspace(
         rank = "" if found is None else f", rank {found[0].shape[1]}"
         report(Progress("find the subspace", point, enough, note=f"{spent} queries{rank}"))
         if found is not None:
-            enough = min(most, int(np.ceil(MORE_POINTS * found[0].shape[1] / base.shape[1])))
+            wanted = int(np.ceil(MORE_POINTS * found[0].shape[1] / base.shape[1]))
+            enough = min(most, max(LEAST_POINTS, wanted))
         if found is not None and point >= enough:
             break
         if found is None and len(gradients) >= size + SURPLUS:
@@ -192,7 +196,7 @@ def examine_subspace(
         points=spent // (size + 1),
         queries=spent,
         differences=QueryPairs.adopt(np.concatenate(questions), np.concatenate(answers)),
-        step=STEP[precision] * sampler.scale,
+        step=STEP[precision] * sampler.scale * np.sqrt(size),
     )
     return Examined(subspace, spent)
 
@@ -206,13 +210,15 @@ def _span(
         return None
     values = np.maximum(values, np.finfo(np.float64).tiny)
     ratios = values[:-1] / values[1:]
-    # Beyond the edge several values must be left, all of them small; what lies at rounding itself
-    # has gaps too, which mean nothing.
-    edges = ratios[: max(0, len(values) - SURPLUS)]
-    edges = np.where(values[: len(edges)] > ROUNDING * values[0], edges, 0.0)
+    # What lies at rounding itself has gaps too, which mean nothing.
+    edges = np.where(values[: len(ratios)] > ROUNDING * values[0], ratios, 0.0)
     if not len(edges) or edges.max() < GAP[precision]:
         return None
     rank = int(np.argmax(edges)) + 1
+    # Beyond the edge several values must be left, all of them small. A lesser gap before an edge
+    # that is still in doubt is one between directions that matter.
+    if len(values) - rank < SURPLUS:
+        return None
     return right[:rank].T, values[:rank] / np.sqrt(len(gradients)), 1.0 / float(edges.max())
 
 

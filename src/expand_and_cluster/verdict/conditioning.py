@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
@@ -20,7 +20,7 @@ from expand_and_cluster.fitting.normal_equations import (
     prepare,
 )
 from expand_and_cluster.students.training import TrainingData
-from expand_and_cluster.verdict.lanczos import bound_amplification
+from expand_and_cluster.verdict.lanczos import bound_amplification, spanned
 
 # Amplification of rounding (1e-16) beyond which a bias is not known to six digits.
 LOOSE = 1e9
@@ -83,7 +83,7 @@ def analyse_conditioning(
             unit = vectors[k] / np.linalg.norm(vectors[k])
             gram[block, block] += np.trace(gram[block, block]) * np.outer(unit, unit)
     scale = np.sqrt(np.maximum(np.diag(gram), 0.0))
-    held = left & (scale > 1e-12 * scale.max()) & np.repeat(~_spanned(features, neurons), size)
+    held = left & (scale > 1e-12 * scale.max()) & np.repeat(~spanned(features, neurons), size)
     safe = np.where(held, scale, 1.0)
     scaled = gram / np.outer(safe, safe)
     scaled[~held] = 0.0
@@ -119,17 +119,6 @@ def is_held(network: Network, data: TrainingData, least_width: int = 0) -> bool:
     minimal = network.hidden_widths[0] <= least_width
     found = analyse_conditioning(network, data, most_dense=0 if minimal else MOST_WRITTEN)
     return bool(np.all(found.amplification[:, -1] < LOOSE))
-
-
-def _spanned(
-    gram: Float[np.ndarray, "features features"], neurons: int
-) -> Bool[np.ndarray, " neurons"]:
-    """Neurons whose activations are a combination of other neurons' and of the constants."""
-    size = np.sqrt(np.diag(gram))
-    size = np.where(size > 0, size, 1.0)
-    values, directions = np.linalg.eigh(gram / np.outer(size, size))
-    free = directions[:neurons, values <= 1e-14 * len(values) * values[-1]]
-    return np.asarray((np.abs(free) > 1e-6).any(axis=1))
 
 
 @jax.jit(static_argnames=("activation",))

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import eigh_tridiagonal
 
 from expand_and_cluster.core.network import Network
@@ -35,6 +35,8 @@ MARGIN = 4.0
 # Smallest eigenvalue, relative to the largest, that products in float32 can tell; below it they are
 # done again in float64.
 SINGLE = 1e-4
+# In float64 it is rounding below this: the direction is free.
+ROUNDING = 1e-12
 # Part of an input's unit vector that lies in directions the pairs do not have.
 UNSEEN = 1e-9
 
@@ -53,22 +55,52 @@ def bound_amplification(
     """
     frame = frame_of(data.inputs, data.targets, skip=network.skip is not None)
     neurons, size = network.input_vectors.shape
-    smallest, largest, inverse = _spectrum(network, frame, jnp.float32)
+    unknowns = neurons * frame.root.shape[1]
+    unknowns += (neurons + frame.fixed.shape[2]) * data.targets.shape[1]
+    if network.activation.symmetry.scale_free:
+        unknowns -= neurons
+    if data.targets.size < unknowns:
+        # Iterations that end before they find such a direction would not tell.
+        return 0.0, np.full((neurons, size), np.inf)
+    smallest, largest, inverse, gram = _spectrum(network, frame, jnp.float32)
     if smallest < SINGLE * largest:
-        smallest, largest, inverse = _spectrum(network, frame, jnp.float64)
+        smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64)
     root = np.asarray(frame.root)
     seen = np.sum((root / np.linalg.norm(root, axis=0)) ** 2, axis=1)
-    if smallest <= 0.0:
+    if smallest <= ROUNDING * largest:
         return 0.0, np.full((neurons, size), np.inf)
     variance = (root**2 @ inverse).T / smallest
     variance[:, 1.0 - seen > UNSEEN] = np.inf
+    # The free scale of a constant neuron is its bias: fixing one hides that the other is free.
+    variance[spanned(gram, neurons)] = np.inf
     return float(np.sqrt(smallest / largest)), np.sqrt(variance / data.targets.shape[0])
+
+
+def spanned(
+    gram: Float[np.ndarray, "features features"], neurons: int
+) -> Bool[np.ndarray, " neurons"]:
+    """Neurons whose activations are a combination of other neurons' and of the constants.
+
+    Args:
+        gram: Second moments of the features, neurons first.
+        neurons: Number of neurons.
+    """
+    size = np.sqrt(np.diag(gram))
+    size = np.where(size > 0, size, 1.0)
+    values, directions = np.linalg.eigh(gram / np.outer(size, size))
+    free = directions[:neurons, values <= 1e-14 * len(values) * values[-1]]
+    return np.asarray((np.abs(free) > 1e-6).any(axis=1))
 
 
 def _spectrum(
     network: Network, frame: Frame, dtype: type
-) -> tuple[float, float, Float[np.ndarray, "directions neurons"]]:
-    """Extreme eigenvalues, and the diagonal of the preconditioner's inverse."""
+) -> tuple[
+    float,
+    float,
+    Float[np.ndarray, "directions neurons"],
+    Float[np.ndarray, "features features"],
+]:
+    """Extreme eigenvalues, diagonal of the preconditioner's inverse, moments of the features."""
     neurons = network.hidden_widths[0]
     with double():
         vectors = jnp.asarray(network.input_vectors)
@@ -79,7 +111,9 @@ def _spectrum(
             free = _scale_directions(vectors, frame, curvature)
         smallest, largest = _extremes(curvature, free)
         half = np.asarray(inverse_factors(curvature, jnp.zeros((), dtype)), dtype=np.float64)
-    return smallest, largest, np.einsum("iak,iak->ik", half, half)
+        weighted = point.features * frame.weights[:, :, None]
+        gram = np.asarray(jnp.einsum("brf,brg->fg", weighted, point.features))
+    return smallest, largest, np.einsum("iak,iak->ik", half, half), gram
 
 
 def _scale_directions(
@@ -130,6 +164,8 @@ def _apply(
     free: Float[Array, "fixed neurons directions"],
     move: Float[Array, "neurons directions"],
 ) -> Float[Array, "neurons directions"]:
-    inner = product(curvature, by_transposes(half, move))
+    # What float32 can tell is far above what the ridge leaves.
+    refined = move.dtype == jnp.float64
+    inner = product(curvature, by_transposes(half, move), refined=refined)
     shifts = jnp.einsum("fki,ki->f", free, move)
     return by_blocks(half, inner) + jnp.einsum("f,fki->ki", shifts, free)
