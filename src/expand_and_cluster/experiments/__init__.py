@@ -7,6 +7,7 @@ from expand_and_cluster.experiments import (
     chosen_queries,
     every_activation,
     overparameterisation,
+    query_curve,
     synthetic,
 )
 from expand_and_cluster.experiments.experiment import Experiment
@@ -17,6 +18,7 @@ _ALL = (
     overparameterisation.EXPERIMENT,
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,
+    query_curve.EXPERIMENT,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -10,6 +10,7 @@ from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.strict_json import loads
 from expand_and_cluster.experiments.studies import MANIFEST, Row, read_rows
 from expand_and_cluster.report import style
+from expand_and_cluster.report.query_curve import draw_query_curve
 from expand_and_cluster.report.study import (
     draw_study,
     draw_success_rates,
@@ -53,6 +54,9 @@ def write_study(folder: Path) -> list[Path]:
     elif name == "overparameterisation":
         written.append(folder / "success-rates.png")
         style.save(draw_success_rates(summary), written[-1])
+    elif name == "query-curve":
+        written.append(folder / "query-curve.png")
+        style.save(draw_query_curve(plain), written[-1])
     return written
 
 
@@ -63,7 +67,14 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
+    if name == "query-curve":
+        return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
     return summarise_study(rows)
+
+
+def _counted(row: Row) -> Row:
+    names = ("queries", "share", "width", "found_width", "neurons", "max_weight_error")
+    return {key: row[key] for key in (*names, "identified", "recovery_seconds", "peak_gib")}
 
 
 def _asked(row: Row) -> Row:
