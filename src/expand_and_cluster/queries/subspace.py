@@ -38,7 +38,7 @@ SURPLUS = 4
 # Singular values below this share of the largest are rounding of the differences.
 ROUNDING = 1e-9
 # Share of all queries that may be spent.
-SHARE_OF_BUDGET = 0.55
+SHARE_OF_BUDGET = 0.65
 # Fewer inputs than this are not worth the queries.
 LEAST_INPUTS = 16
 # A subspace of more than this share of the inputs saves nothing.
@@ -146,7 +146,7 @@ def examine_subspace(
         ask: Answers (rows, inputs) with (rows, outputs), for example `Oracle.ask`.
         sampler: Gaussian with its scale; points are drawn from it.
         rng: Source of randomness.
-        max_queries: Budget of the whole recovery; about half of it at most is spent here.
+        max_queries: Budget of the whole recovery; two thirds of it at most are spent here.
         wider: Whether questions within the subspace may spread wider than the Gaussian.
         report: Told after every point.
     """
@@ -182,6 +182,8 @@ def examine_subspace(
             break
         if found is None and len(gradients) >= size + SURPLUS:
             break
+    if found is None and len(gradients) < size + SURPLUS:
+        return Examined(None, spent, f"no rank shows in {len(gradients)} gradients of the outputs")
     if found is None:
         return Examined(None, spent, "the gradients of the outputs have no smaller rank")
     basis, gains, beyond = found
