@@ -42,8 +42,9 @@ STUDENTS_PER_DIRECTION = 2
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
-# Equations for every weight off the subspace beyond which gradients' questions are not needed.
-WELL_DETERMINED = 2.0
+# Equations for every weight off the subspace beyond which gradients' questions are not needed: they
+# determine weights, but only to the rounding of differences.
+WELL_DETERMINED = 1.2
 
 
 def recover(

@@ -180,3 +180,22 @@ def test_copies_are_seen_however_few_the_iterations(monkeypatch):
     assert np.all(np.isfinite(bound[[0, 2]]))
     assert held(network, inputs)
     assert not held(copied, inputs)
+
+
+@pytest.mark.usefixtures("without_matrix")
+def test_only_a_network_as_narrow_as_can_be_is_believed_without_its_jacobian():
+    source, inputs = teacher((3, 3, 1), "g"), gaussian(SAMPLES, 3)
+    first, last = source.layers
+    split = np.concatenate([last.weight[:, :1], last.weight], axis=1)
+    split[:, :2] *= 0.5
+    spare = source.replace(
+        layers=(
+            Layer(
+                np.concatenate([first.weight[:1], first.weight]),
+                np.concatenate([first.bias[:1], first.bias]),
+            ),
+            Layer(split, last.bias),
+        )
+    )
+    assert not conditioning.is_held(spare, TrainingData(inputs, spare(inputs)), least_width=3)
+    assert conditioning.is_held(source, TrainingData(inputs, source(inputs)), least_width=3)

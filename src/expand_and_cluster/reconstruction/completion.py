@@ -96,9 +96,11 @@ def complete(
     """
     entered = standard.enter(start).at_rest()
     floor = bench.floor(bench.as_candidate(entered))
-    training, options = bench.training, {}
+    training, options, target = bench.training, {}, 0.1 * floor
     if differences is not None:
         training, options = differences.joined(training)
+        # Rounding of a difference is multiplied by its gain.
+        target = floor * max(1.0, differences.gain**2)
     frame = frame_of(
         training.inputs,
         training.targets,
@@ -106,7 +108,7 @@ def complete(
         moves=_other_moves(known, standard),
         **options,
     )
-    settings = GaussNewtonSettings(target=0.1 * floor, damping=1e-6)
+    settings = GaussNewtonSettings(target=target, damping=1e-6)
     descent = GaussNewton(entered, frame, settings, deadline)
     for _ in descent.run():
         error = np.array([np.sqrt(descent.loss)])

@@ -28,8 +28,6 @@ LOOSE = 1e9
 MOST_DENSE = 2000
 # The same where only the Jacobian itself can tell: half a minute.
 MOST_WRITTEN = 5000
-# Below this nothing is gained by a bound.
-SMALL = 1000
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class Conditioning:
 
 
 def analyse_conditioning(
-    network: Network, data: TrainingData, *, most_dense: int = MOST_DENSE
+    network: Network, data: TrainingData, *, most_dense: int | None = None
 ) -> Conditioning:
     """Analyse the Jacobian at a solution with one hidden layer.
 
@@ -57,9 +55,10 @@ def analyse_conditioning(
     Args:
         network: Solution in standardised coordinates.
         data: The pairs it was fitted to.
-        most_dense: Input weights beyond which amplifications are bounded and not computed.
+        most_dense: Input weights beyond which amplifications are bounded and not computed; None
+            means 2,000.
     """
-    if network.input_vectors.size > max(most_dense, SMALL):
+    if network.input_vectors.size > (MOST_DENSE if most_dense is None else most_dense):
         return Conditioning(*bound_amplification(network, data))
     with double():
         gram, whole, features = (
@@ -117,7 +116,7 @@ def is_held(network: Network, data: TrainingData, least_width: int = 0) -> bool:
             and a bound is enough; of a wider one only the Jacobian itself can tell.
     """
     minimal = network.hidden_widths[0] <= least_width
-    found = analyse_conditioning(network, data, most_dense=0 if minimal else MOST_WRITTEN)
+    found = analyse_conditioning(network, data, most_dense=None if minimal else MOST_WRITTEN)
     return bool(np.all(found.amplification[:, -1] < LOOSE))
 
 
