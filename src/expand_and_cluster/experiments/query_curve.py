@@ -20,7 +20,7 @@ from expand_and_cluster.teachers.trained import trained
 
 DATASET, WIDTH, ACTIVATION = "mnist", 64, "tanh"
 # Numbers of questions, in units of the counting bound.
-SHARES = (1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 8.0, 12.0)
+SHARES = (2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 12.0)
 WANTED = 2.0
 # Cosine distance within which a neuron of the teacher counts as recovered.
 NEAR = 1e-3
@@ -88,7 +88,8 @@ def run(folder: Path, smoke: bool, workers: int, report: Reporter) -> int:
 
 EXPERIMENT = Experiment(
     name="query-curve",
-    claim="784-64-10 tanh: exact recovery from at most twice the counting bound",
-    minutes=12.0,
+    claim="784-64-10 tanh: exact recovery from how many questions (wanted: at most twice the "
+    "counting bound; measured so far: 5.9 times)",
+    minutes=60.0,
     run=run,
 )
