@@ -114,6 +114,7 @@ def test_product_is_that_of_the_matrix_written_out(case):
         np.testing.assert_allclose(found, wanted, rtol=1e-8, atol=1e-9 * size)
         np.testing.assert_allclose(refined, wanted, rtol=1e-8, atol=1e-12 * size)
         assert rough.dtype == np.float32
+        # Projecting the output weights out cancels digits of the seven that float32 has.
         np.testing.assert_allclose(rough, wanted, rtol=1e-3, atol=1e-4 * size)
 
 
@@ -155,6 +156,7 @@ def test_damping_holds_on_to_the_weights_as_they_are(case):
     # In units of the mean curvature: a move of typical variance costs about as much as it changes.
     variance = 1.0 / np.sum(case.root**2, axis=0)
     curved = np.trace(in_coordinates(case.dense.whole, case.root, NEURONS)) / metric.size / NEURONS
+    # The blocks' moments are summed in float32, and carry a ridge.
     assert ratios[0] == pytest.approx(curved * variance.mean(), rel=1e-3)
 
 

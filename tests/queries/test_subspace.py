@@ -107,6 +107,7 @@ def test_units_of_the_inputs_do_not_matter(scale):
         found_in(stretched, sampler=Gaussian(SIZE, scale)),
     )
     assert other.rank == found.rank
+    # Differences know the gradients to about the length of their steps.
     np.testing.assert_allclose(
         np.linalg.norm(other.root, axis=0), scale * np.linalg.norm(found.root, axis=0), rtol=1e-4
     )
@@ -283,7 +284,7 @@ def test_lift_keeps_deeper_layers():
     rng = np.random.default_rng(0)
     root = np.linalg.qr(rng.normal(size=(5, 2)))[0] * np.array([2.0, 0.5])
     asked = QueryPairs(np.zeros((6, 5)), np.zeros((6, 1)))
-    subspace = Subspace(np.ones(5), root, np.ones(2), 0.0, 1, 1, 6, asked, 1e-4)
+    subspace = Subspace(np.ones(5), root, np.ones(2), 0.0, asked, 1e-4)
     within = Network.from_arrays(
         [
             (rng.normal(size=(3, 2)), rng.normal(size=3)),

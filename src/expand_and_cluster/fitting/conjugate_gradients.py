@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from expand_and_cluster.fitting.normal_equations import pair_index
 from expand_and_cluster.fitting.projection import Differences, Frame, Point
 
 
@@ -69,12 +70,10 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
 
     start = jnp.zeros((len(one), frame.root.shape[1]), jnp.float32)
     weights = frame.weights.astype(jnp.float32)
-    parts = (slopes, weights, frame.white, frame.differences())
+    parts = (slopes, weights, frame.white, frame.differences)
     moments = jax.lax.scan(add, start, parts)[0].astype(dtype)
-    table = np.zeros((neurons, neurons), np.int64)
-    table[one, other] = table[other, one] = np.arange(len(one))
     mixing = (outputs @ outputs.T).astype(dtype)
-    blocks = jnp.moveaxis(moments[table], -1, 0) * mixing
+    blocks = jnp.moveaxis(moments[pair_index(neurons)], -1, 0) * mixing
     mean = jnp.trace(blocks, axis1=1, axis2=2) / neurons
     least = RIDGE * jnp.maximum(mean, 1e-6 * jnp.max(mean))
     blocks = blocks + least[:, None, None] * jnp.eye(neurons, dtype=dtype)
@@ -84,7 +83,7 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
         point.slopes.astype(dtype),
         point.features.astype(dtype),
         frame.weights.astype(dtype),
-        frame.differences(),
+        frame.differences,
         outputs.astype(dtype),
         point.factor.astype(dtype),
         blocks,

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
@@ -35,7 +35,6 @@ from expand_and_cluster.fitting.conjugate_gradients import (
 from expand_and_cluster.fitting.projection import (
     Frame,
     evaluate,
-    frame_of,
     network_at,
     slopes_gradient,
 )
@@ -184,28 +183,3 @@ class GaussNewton:
             self._damping *= 10.0
         self.history.append((self.step, self.loss))
         return accepted
-
-
-def polish(
-    network: Network,
-    inputs: Float[np.ndarray, "samples inputs"],
-    targets: Float[np.ndarray, "samples outputs"],
-    settings: GaussNewtonSettings | None = None,
-    *,
-    deadline: float | None = None,
-) -> tuple[Network, float]:
-    """Descend from one network on these pairs; returns it with its mean squared error.
-
-    Args:
-        network: Network with one hidden layer, with or without a skip.
-        inputs: Training inputs.
-        targets: Training targets.
-        settings: Settings; defaults if None.
-        deadline: `time.monotonic()` after which to stop.
-    """
-    descent = GaussNewton(
-        network, frame_of(inputs, targets, skip=network.skip is not None), settings, deadline
-    )
-    for _ in descent.run():
-        pass
-    return descent.network(), descent.loss

@@ -163,7 +163,7 @@ def assemble(
     # Rows are neurons and samples lie along memory, so that taking pairs copies whole rows.
     products = (slopes[one] * slopes[other]) @ data.pairs / samples
     gram = products[
-        _pair_index(neurons)[:, None, :, None], _pair_index(size)[None, :, None, :]
+        pair_index(neurons)[:, None, :, None], pair_index(size)[None, :, None, :]
     ].reshape(neurons * size, neurons * size)
     features = jnp.concatenate([activations, data.features])
     tangents = (slopes[:, None, :] * data.inputs.T[None]).reshape(neurons * size, samples)
@@ -221,7 +221,7 @@ def solve(
     return new, predicted
 
 
-def _pair_index(size: int) -> np.ndarray:
+def pair_index(size: int) -> np.ndarray:
     """Position of each unordered pair in the lower triangle, as a full symmetric table."""
     table = np.zeros((size, size), dtype=np.int64)
     rows, columns = np.tril_indices(size)

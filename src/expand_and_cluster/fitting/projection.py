@@ -24,42 +24,17 @@ RIDGE = 1e-13
 REFINEMENTS = 2
 
 
-class Frame(NamedTuple):
-    """Pairs in blocks of equal size, the last filled up with rows of weight zero.
-
-    Attributes:
-        inputs: Inputs with a column of ones.
-        white: The same in coordinates in which they are uncorrelated and of unit variance, float32.
-        targets: Outputs to be matched.
-        weights: Share of every row in the mean over samples.
-        fixed: Features of the output that do not move: ones, preceded by the inputs for a skip.
-        root: Maps inputs to their uncorrelated coordinates, and moves back to input vectors.
-        partner: Row of the block that a row is compared with.
-        compared: 1 for rows that stand for a difference to their partner, 0 for others.
-        gain: What rows, or differences, are multiplied by.
-    """
-
-    inputs: Float[Array, "blocks rows size"]
-    white: Float[Array, "blocks rows directions"]
-    targets: Float[Array, "blocks rows outputs"]
-    weights: Float[Array, "blocks rows"]
-    fixed: Float[Array, "blocks rows fixed"]
-    root: Float[Array, "size directions"]
-    partner: Int[Array, "blocks rows"]
-    compared: Float[Array, "blocks rows"]
-    gain: Float[Array, "blocks rows"]
-
-    def differences(self) -> "Differences":
-        """What turns values on rows into what is fitted."""
-        return Differences(self.partner, self.compared, self.gain)
-
-
 class Differences(NamedTuple):
     """Rows compared with a partner: `gain * (value - compared * value[partner])`.
 
     Differences of answers one small step apart tell about the gradient, but with a weight that is
     the square of the step beside that of whole answers. Fitted as differences, multiplied by a
     gain, they count in full; the solution of an exact problem is the same.
+
+    Attributes:
+        partner: Row of the block that a row is compared with.
+        compared: 1 for rows that stand for a difference to their partner, 0 for others.
+        gain: What rows, or differences, are multiplied by.
     """
 
     partner: Int[Array, "*blocks rows"]
@@ -76,6 +51,28 @@ class Differences(NamedTuple):
         scaled = self.gain[:, None].astype(values.dtype) * values
         back = scaled * self.compared[:, None].astype(values.dtype)
         return scaled.at[self.partner].add(-back)
+
+
+class Frame(NamedTuple):
+    """Pairs in blocks of equal size, the last filled up with rows of weight zero.
+
+    Attributes:
+        inputs: Inputs with a column of ones.
+        white: The same in coordinates in which they are uncorrelated and of unit variance, float32.
+        targets: Outputs to be matched.
+        weights: Share of every row in the mean over samples.
+        fixed: Features of the output that do not move: ones, preceded by the inputs for a skip.
+        root: Maps inputs to their uncorrelated coordinates, and moves back to input vectors.
+        differences: What turns values on rows into what is fitted.
+    """
+
+    inputs: Float[Array, "blocks rows size"]
+    white: Float[Array, "blocks rows directions"]
+    targets: Float[Array, "blocks rows outputs"]
+    weights: Float[Array, "blocks rows"]
+    fixed: Float[Array, "blocks rows fixed"]
+    root: Float[Array, "size directions"]
+    differences: Differences
 
 
 class Point(NamedTuple):
@@ -154,9 +151,11 @@ def frame_of(
             jnp.asarray(laid_out(np.full(samples, 1.0 / samples))),
             laid if skip else laid[:, :, -1:],
             jnp.asarray(root),
-            jnp.asarray(laid_out(mate)),
-            jnp.asarray(laid_out(compared)),
-            jnp.asarray(laid_out(factor)),
+            Differences(
+                jnp.asarray(laid_out(mate)),
+                jnp.asarray(laid_out(compared)),
+                jnp.asarray(laid_out(factor)),
+            ),
         )
 
 
@@ -197,7 +196,7 @@ def evaluate(
         features = differences.apply(jnp.concatenate([active, fixed], axis=1))
         return features, activation.derivative(pre) * present
 
-    features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed, frame.differences()))
+    features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed, frame.differences))
     weighted = features * frame.weights[:, :, None]
     gram = jnp.einsum("brf,brg->fg", weighted, features)
     scale = jnp.trace(gram) / gram.shape[0]
@@ -230,6 +229,6 @@ def slopes_gradient(point: Point, frame: Frame) -> Float[Array, "neurons directi
         point.residual,
         frame.weights,
         frame.inputs,
-        frame.differences(),
+        frame.differences,
     )
     return jax.lax.scan(add, start, parts)[0] @ frame.root

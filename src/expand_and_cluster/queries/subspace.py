@@ -66,9 +66,6 @@ class Subspace:
             which makes the neurons' input vectors closer to orthogonal.
         gains: Root mean square change of the gradients along each direction.
         beyond: Next singular value of the gradients, relative to the last one within.
-        outputs: Outputs of the network.
-        points: Points at which gradients were asked.
-        queries: Rows asked.
         differences: What was asked for the gradients, point after point: the point, then one step
             along every input.
         step: Length of these steps.
@@ -78,11 +75,23 @@ class Subspace:
     root: Float[np.ndarray, "inputs rank"]
     gains: Float[np.ndarray, " rank"]
     beyond: float
-    outputs: int
-    points: int
-    queries: int
     differences: QueryPairs
     step: float
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the network."""
+        return self.differences.outputs.shape[1]
+
+    @property
+    def queries(self) -> int:
+        """Rows asked for the gradients."""
+        return len(self.differences)
+
+    @property
+    def points(self) -> int:
+        """Points at which gradients were asked."""
+        return self.queries // (len(self.center) + 1)
 
     @property
     def rank(self) -> int:
@@ -158,14 +167,14 @@ def examine_subspace(
     gradients = np.zeros((0, size))
     questions: list[np.ndarray] = []
     answers: list[np.ndarray] = []
-    precision, spent, enough = np.dtype(np.float64), 0, most
+    precision, step, spent, enough = np.dtype(np.float64), 0.0, 0, most
     found: tuple[np.ndarray, np.ndarray, float] | None = None
     for point in range(1, most + 1):
         center = sampler.draw(1, rng)
         base = ask(center)
         if np.array_equal(base, base.astype(np.float32)):
             precision = np.dtype(np.float32)
-        step = STEP[precision] * sampler.scale * np.sqrt(size)
+        step = float(STEP[precision] * sampler.scale * np.sqrt(size))
         moved = center + step * np.eye(size)
         reached = ask(moved)
         questions += [center, moved]
@@ -194,11 +203,8 @@ def examine_subspace(
         root=basis * _lengths(sampler, gains, wider=wider),
         gains=gains,
         beyond=beyond,
-        outputs=answers[0].shape[1],
-        points=spent // (size + 1),
-        queries=spent,
         differences=QueryPairs.adopt(np.concatenate(questions), np.concatenate(answers)),
-        step=STEP[precision] * sampler.scale * np.sqrt(size),
+        step=step,
     )
     return Examined(subspace, spent)
 

@@ -109,8 +109,9 @@ def _spectrum(
         free = jnp.zeros((0, neurons, frame.root.shape[1]), dtype)
         if network.activation.symmetry.scale_free:
             free = _scale_directions(vectors, frame, curvature)
-        smallest, largest = _extremes(curvature, free)
-        half = np.asarray(inverse_factors(curvature, jnp.zeros((), dtype)), dtype=np.float64)
+        factors = inverse_factors(curvature, jnp.zeros((), dtype))
+        smallest, largest = _extremes(curvature, factors, free)
+        half = np.asarray(factors, dtype=np.float64)
         weighted = point.features * frame.weights[:, :, None]
         gram = np.asarray(jnp.einsum("brf,brg->fg", weighted, point.features))
     return smallest, largest, np.einsum("iak,iak->ik", half, half), gram
@@ -131,10 +132,11 @@ def _scale_directions(
 
 
 def _extremes(
-    curvature: Curvature, free: Float[Array, "fixed neurons directions"]
+    curvature: Curvature,
+    half: Float[Array, "directions neurons neurons"],
+    free: Float[Array, "fixed neurons directions"],
 ) -> tuple[float, float]:
     """Smallest and largest eigenvalue of the preconditioned matrix, by Lanczos."""
-    half = inverse_factors(curvature, jnp.zeros((), curvature.blocks.dtype))
     shape = (curvature.outputs.shape[0], curvature.blocks.shape[0])
     most = min(ITERATIONS, shape[0] * shape[1])
     basis = np.zeros((most + 1, shape[0] * shape[1]))
