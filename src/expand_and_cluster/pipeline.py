@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from expand_and_cluster.core.activations import Activation, centred
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
@@ -45,6 +46,9 @@ RATE_WITHIN = 1e-2
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
+# How much more a gradient's questions then count than as many random ones: these few only disturb
+# what differences alone determine, one direction at a time.
+DIFFERENCES_FIRST = 10.0
 
 
 def recover(
@@ -151,6 +155,7 @@ def _recover(
         checkpoint=store,
         report=request.progress,
         held=partial(is_held, least_width=least),
+        draft=_entered(answers.draft, prepared),
         deadline=deadline,
     )
     reached["search"] = search.outcome
@@ -169,6 +174,11 @@ def _recover(
             "rows_set_aside": prepared.set_aside,
         },
     )
+
+
+def _entered(draft: Network | None, prepared: "_Prepared") -> Network | None:
+    """A draft in the coordinates of the students."""
+    return None if draft is None else prepared.standard.enter(draft).at_rest()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -267,9 +277,9 @@ def _differences(subspace: Subspace, whole: _Prepared) -> Differences | None:
         return None
     standard, pairs = whole.standard, subspace.differences
     rows = TrainingData(standard.inputs(pairs.inputs), standard.targets(pairs.outputs))
-    # One point's differences then count as much as random questions, as many as it took.
-    gain = np.sqrt(size) * float(np.median(standard.input_scale)) / subspace.step
-    return Differences(rows, size + 1, gain)
+    # Per unit of a difference, what the outputs change over the length of a question.
+    length = float(np.sqrt(size) * np.median(standard.input_scale)) / subspace.step
+    return Differences(rows, size + 1, DIFFERENCES_FIRST * length, length)
 
 
 def _claim(store: Checkpoint, request: Request) -> None:

@@ -63,9 +63,10 @@ def summarise(
     support = find_support(outcome.rebuilt.network, population)
     finding = judge(
         network,
-        analyse_conditioning(network, bench.training),
+        analyse_conditioning(network, bench.training, differences=completed.differences),
         held_out=held_out,
         floor=floor,
+        gain=completed.rounding_gain,
         support=support,
         skip_left=rebuilt.skip_left,
         fitted=rebuilt.exact,

@@ -58,9 +58,9 @@ def test_subspace_is_that_of_the_weight_vectors(activation, outputs):
     found = found_in(network)
     assert found.rank == 5
     assert found.outputs == outputs
-    # Differences are wrong by their step, 1e-5, times the bend; relu's are exact but for kinks
+    # Differences are wrong by their step, 1e-4, times the bend; relu's are exact but for kinks
     # that lie within a step.
-    assert distance_to(found, network.layers[0].weight) < 1e-3
+    assert distance_to(found, network.layers[0].weight) < 1e-2
     assert found.beyond < 1.0 / 30.0
 
 

@@ -17,6 +17,7 @@ class StopReason(StrEnum):
     STEPS = "used all steps"
     TIME = "used all time"
     DIVERGED = "loss became NaN or infinite"
+    UNTRAINED = "read off second derivatives, not trained"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,13 @@ class Fit:
         recorded = np.isfinite(self.curves)
         last = recorded.shape[1] - 1 - np.argmax(recorded[:, ::-1], axis=1)
         return [int(step) for step in np.where(recorded.any(axis=1), self.steps[last], 0)]
+
+    @staticmethod
+    def untrained(student: Network, loss: float) -> "Fit":
+        """A single student as it came."""
+        return Fit.from_histories(
+            Network.stack([student]), [loss], [[(0, loss)]], [StopReason.UNTRAINED]
+        )
 
     @staticmethod
     def from_histories(

@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.queries.drafts import draft_network
+from expand_and_cluster.queries.hessians import is_bent
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.samplers import Gaussian, Sampler
@@ -18,6 +21,15 @@ from expand_and_cluster.queries.subspace import Subspace, examine_subspace
 PER_BOUND = 4.0
 # At most this share of what is left of the budget.
 MOST_WHOLE = 0.4
+# Root mean square error, relative to the answers' spread, up to which a draft is a student to
+# polish: then questions within the subspace only have to hold its weights, not to train students.
+IMITATES = 0.3
+# Questions within the subspace that a draft is tried and polished on, where the budget has them.
+LEAST_WITHIN = 512
+# Questions that a draft must leave over: within the subspace, for every one that the counting bound
+# of a network over its coordinates asks for, and over all inputs.
+LEAST_PER_BOUND = 1.3
+LEAST_WHOLE = 100
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,7 @@ class Answers:
         pairs: What students are trained on: over the inputs, or over coordinates of the subspace.
         subspace: The subspace, if there is one.
         whole: Pairs over all inputs, where students see coordinates.
+        draft: A first student over the coordinates, read off second derivatives.
         queries: Rows asked, or given.
         notes: How questions were chosen, in plain JSON values.
     """
@@ -35,6 +48,7 @@ class Answers:
     pairs: QueryPairs
     subspace: Subspace | None = None
     whole: QueryPairs | None = None
+    draft: Network | None = None
     queries: int = 0
     notes: dict[str, Any] = field(default_factory=dict)
 
@@ -83,23 +97,82 @@ def ask_all(
     notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
     if isinstance(sampler, Gaussian):
         examined = examine_subspace(
-            oracle.ask, sampler, rng, max_queries=left, wider=not given, report=report
+            oracle.ask,
+            sampler,
+            rng,
+            max_queries=left,
+            wider=not given,
+            kinked=not is_bent(activation),
+            report=report,
         )
         left -= examined.queries
         if examined.subspace is not None:
-            subspace = examined.subspace
-            notes |= subspace.describe()
-            bound = subspace.rank * (sampler.size + 1 + subspace.outputs) / subspace.outputs
-            count = int(min(PER_BOUND * bound, MOST_WHOLE * left))
-            within = rng.standard_normal((left - count, subspace.rank))
-            pairs = QueryPairs.adopt(within, oracle.ask(subspace.place(within)))
-            check_informative(pairs, name="the oracle's answers")
-            over = sampler.draw(count, rng)
-            whole = QueryPairs.adopt(over, oracle.ask(over))
-            return Answers(pairs, subspace, whole, oracle.asked, notes)
+            notes |= examined.subspace.describe()
+            return _ask_within(
+                oracle, sampler, rng, examined.subspace, left, activation, notes, report
+            )
         notes["subspace"] = examined.note
     drawn = sampler.draw(left, rng)
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
     pairs = QueryPairs.adopt(drawn, oracle.ask(drawn))
     check_informative(pairs, name="the oracle's answers")
     return Answers(pairs, queries=oracle.asked, notes=notes)
+
+
+def _ask_within(
+    oracle: Oracle,
+    sampler: Gaussian,
+    rng: np.random.Generator,
+    subspace: Subspace,
+    left: int,
+    activation: Activation,
+    notes: dict[str, Any],
+    report: Reporter,
+) -> Answers:
+    """Questions within the subspace, and over all inputs for what they leave open."""
+    rank, outputs = subspace.rank, subspace.outputs
+
+    def ask(coordinates: np.ndarray) -> np.ndarray:
+        return oracle.ask(subspace.place(coordinates))
+
+    within_bound = rank * (rank + 1 + outputs) / outputs
+    least = int(LEAST_PER_BOUND * within_bound)
+    draft = draft_network(
+        ask,
+        rank,
+        outputs,
+        activation,
+        rng,
+        max_queries=left,
+        reserve=least + LEAST_WHOLE,
+        report=report,
+    )
+    left -= draft.queries
+    notes |= {"draft": draft.note, "draft_queries": draft.queries}
+    count = int(min(PER_BOUND * rank * (sampler.size + 1 + outputs) / outputs, MOST_WHOLE * left))
+    if draft.network is not None:
+        count = min(count, left - least)
+    most = left - count
+    network = draft.network
+    asked = most
+    if network is not None:
+        asked = min(most, max(LEAST_WITHIN, int(PER_BOUND * within_bound)))
+    within = rng.standard_normal((asked, rank))
+    answers = ask(within)
+    if network is not None:
+        notes["draft_error"] = error = _relative_error(network, within, answers)
+        if not error <= IMITATES:
+            more = rng.standard_normal((most - asked, rank))
+            within, answers = np.concatenate([within, more]), np.concatenate([answers, ask(more)])
+            network = None
+    pairs = QueryPairs.adopt(within, answers)
+    check_informative(pairs, name="the oracle's answers")
+    notes |= {"questions_within_the_subspace": len(within), "questions_over_all_inputs": count}
+    over = sampler.draw(count, rng)
+    whole = QueryPairs.adopt(over, oracle.ask(over))
+    return Answers(pairs, subspace, whole, network, oracle.asked, notes)
+
+
+def _relative_error(network: Network, inputs: np.ndarray, outputs: np.ndarray) -> float:
+    missed = np.mean((network(inputs) - outputs) ** 2)
+    return float(np.sqrt(missed / np.mean(np.var(outputs, axis=0))))

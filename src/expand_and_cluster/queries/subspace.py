@@ -26,10 +26,11 @@ from expand_and_cluster.queries.samplers import Gaussian
 Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
 
 # Step of a difference, in units of the typical distance of a question from the center, for answers
-# in float64 and in float32: where the bend of the function and the rounding of its answers are
-# about equally large. It grows with the root of the number of inputs, for among more inputs each
-# moves a neuron by less.
+# in float64 and in float32. It grows with the root of the number of inputs, for among more inputs
+# each moves a neuron by less. The bend of the function blurs the edge of the rank in proportion to
+# the step, and a kink must not lie within it.
 STEP = {np.dtype(np.float64): 1e-5 / 28.0, np.dtype(np.float32): 2e-2 / 28.0}
+KINKED_STEP = {np.dtype(np.float64): 1e-6 / 28.0, np.dtype(np.float32): 2e-2 / 28.0}
 # Ratio of neighbouring singular values that counts as the edge of the rank.
 GAP = {np.dtype(np.float64): 30.0, np.dtype(np.float32): 10.0}
 # Gradients beyond the rank before it is believed: the smallest singular values of as many random
@@ -37,6 +38,9 @@ GAP = {np.dtype(np.float64): 30.0, np.dtype(np.float32): 10.0}
 SURPLUS = 4
 # Singular values below this share of the largest are rounding of the differences.
 ROUNDING = 1e-9
+# How much longer the step is where the budget is so small that weights will rest on differences:
+# the rounding of the answers divided by the step is then their error.
+TIGHT = 50.0
 # Share of all queries that may be spent.
 SHARE_OF_BUDGET = 0.65
 # Fewer inputs than this are not worth the queries.
@@ -147,6 +151,7 @@ def examine_subspace(
     *,
     max_queries: int,
     wider: bool = True,
+    kinked: bool = False,
     report: Reporter = silent,
 ) -> Examined:
     """Look for the subspace that the outputs depend on.
@@ -157,6 +162,7 @@ def examine_subspace(
         rng: Source of randomness.
         max_queries: Budget of the whole recovery; two thirds of it at most are spent here.
         wider: Whether questions within the subspace may spread wider than the Gaussian.
+        kinked: Whether the neurons bend only in kinks, as those of relu.
         report: Told after every point.
     """
     size = sampler.size
@@ -174,7 +180,10 @@ def examine_subspace(
         base = ask(center)
         if np.array_equal(base, base.astype(np.float32)):
             precision = np.dtype(np.float32)
-        step = float(STEP[precision] * sampler.scale * np.sqrt(size))
+        unit = KINKED_STEP[precision] if kinked else STEP[precision]
+        if most < LEAST_POINTS and precision == np.float64 and not kinked:
+            unit *= TIGHT
+        step = float(unit * sampler.scale * np.sqrt(size))
         moved = center + step * np.eye(size)
         reached = ask(moved)
         questions += [center, moved]

@@ -1,6 +1,6 @@
 """From a network over a few coordinates of the inputs to one over all of them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Float
@@ -10,7 +10,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.projection import frame_of
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Workbench
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
@@ -26,6 +26,7 @@ class Completed:
         held_out: Mean squared error on pairs that nobody was fitted to.
         standard: Its coordinates.
         spare: Whether a neuron may be to spare, for all that is known within the subspace.
+        differences: Pairs that it was fitted to as differences besides.
     """
 
     rebuilt: Rebuilt
@@ -33,6 +34,12 @@ class Completed:
     held_out: float
     standard: Standardisation
     spare: bool = False
+    differences: "Differences | None" = None
+
+    @property
+    def rounding_gain(self) -> float:
+        """How much larger than the answers' rounding that of what the weights rest on is."""
+        return 1.0 if self.differences is None else max(1.0, self.differences.rounding_gain)
 
 
 @dataclass(frozen=True)
@@ -43,11 +50,13 @@ class Differences:
         pairs: The rows, group after group.
         group: Rows in a group.
         gain: What a difference to the base row is multiplied by.
+        rounding_gain: What rounding of a difference is multiplied by in answers far from the rows.
     """
 
     pairs: TrainingData
     group: int
     gain: float
+    rounding_gain: float
 
     def joined(self, others: TrainingData) -> tuple[TrainingData, dict[str, np.ndarray]]:
         """These pairs after others, with what `frame_of` needs to compare them."""
@@ -96,11 +105,13 @@ def complete(
     """
     entered = standard.enter(start).at_rest()
     floor = bench.floor(bench.as_candidate(entered))
-    training, options, target = bench.training, {}, 0.1 * floor
+    training, options, target, single = bench.training, {}, 0.1 * floor, True
     if differences is not None:
         training, options = differences.joined(training)
         # Rounding of a difference is multiplied by its gain.
-        target = floor * max(1.0, differences.gain**2)
+        target = floor * max(1.0, float(differences.gain) ** 2)
+        # In float32 two rows a small step apart are the same.
+        single = False
     frame = frame_of(
         training.inputs,
         training.targets,
@@ -108,18 +119,19 @@ def complete(
         moves=_other_moves(known, standard),
         **options,
     )
-    settings = GaussNewtonSettings(target=target, damping=1e-6)
+    settings = GaussNewtonSettings(target=target, damping=1e-6, single=single)
     descent = GaussNewton(entered, frame, settings, deadline)
     for _ in descent.run():
         error = np.array([np.sqrt(descent.loss)])
         report(Progress("polish over all inputs", descent.step, settings.steps, error))
     network = descent.network()
     error = float(np.mean((network(bench.training.inputs) - bench.training.targets) ** 2))
-    final = Candidate(network, np.ones(network.hidden_widths[0], bool), error)
     held_out = float(np.mean((network(unseen.inputs) - unseen.targets) ** 2))
-    exact = rebuilt.exact and bench.at_floor(final)
-    judged = Rebuilt(network, error, exact, rebuilt.removals, rebuilt.skip_left)
-    return Completed(judged, bench, held_out, standard, spare)
+    found = Rebuilt(network, error, rebuilt.exact, rebuilt.removals, rebuilt.skip_left)
+    completed = Completed(found, bench, held_out, standard, spare, differences)
+    rounding = floor * completed.rounding_gain**2
+    exact = rebuilt.exact and error <= AT_FLOOR * rounding
+    return replace(completed, rebuilt=replace(found, exact=exact))
 
 
 def _other_moves(

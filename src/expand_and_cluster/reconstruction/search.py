@@ -104,6 +104,7 @@ class Search:
         report: Receives progress.
         held: Whether the pairs hold the weights of an exact network in their places; while they do
             not, the search goes on.
+        draft: Student to begin with, in place of a first ensemble.
         deadline: `time.monotonic()` after which the search ends with what it has.
     """
 
@@ -117,6 +118,7 @@ class Search:
         checkpoint: Checkpoint,
         report: Reporter,
         held: Callable[[Network, TrainingData], bool],
+        draft: Network | None = None,
         deadline: float | None = None,
     ) -> None:
         """Store the pairs and settings."""
@@ -128,6 +130,7 @@ class Search:
         self._checkpoint = checkpoint
         self._report = report
         self._held = held
+        self._draft = draft
         self._deadline = deadline
         self._asked: tuple[Network, bool] | None = None
         self._benches: dict[tuple[int, bool], Workbench] = {}
@@ -136,7 +139,7 @@ class Search:
         """Train and rebuild until a network is exact, or no progress, rounds or time are left."""
         errors: list[float] = []
         for index in range(self.settings.rounds):
-            fit, width = self._train(index)
+            fit, width = self._students(index)
             self.outcome.rounds.append(fit)
             if self._rebuild_round(fit, width, index):
                 break
@@ -151,6 +154,15 @@ class Search:
 
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
+
+    def _students(self, index: int) -> tuple[Fit, int]:
+        """The students of a round, and their width."""
+        if self._draft is None:
+            return self._train(index)
+        if index > 0:
+            return self._train(index - 1)
+        missed = self._draft(self.data.inputs) - self.data.targets
+        return Fit.untrained(self._draft, float(np.mean(missed**2))), self._draft.hidden_widths[0]
 
     def _train(self, index: int) -> tuple[Fit, int]:
         chosen = self.settings

@@ -19,6 +19,7 @@ from expand_and_cluster.fitting.normal_equations import (
     parameters_of,
     prepare,
 )
+from expand_and_cluster.reconstruction.completion import Differences
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.lanczos import bound_amplification, spanned
 
@@ -46,7 +47,11 @@ class Conditioning:
 
 
 def analyse_conditioning(
-    network: Network, data: TrainingData, *, most_dense: int | None = None
+    network: Network,
+    data: TrainingData,
+    *,
+    most_dense: int | None = None,
+    differences: Differences | None = None,
 ) -> Conditioning:
     """Analyse the Jacobian at a solution with one hidden layer.
 
@@ -57,7 +62,13 @@ def analyse_conditioning(
         data: The pairs it was fitted to.
         most_dense: Input weights beyond which amplifications are bounded and not computed; None
             means 2,000.
+        differences: Pairs that it was fitted to as differences besides; amplifications are then
+            bounded, with the gain by which the rounding of differences counts.
     """
+    if differences is not None:
+        smallest, amplification = bound_amplification(network, data, differences)
+        # A unit error of the answers is this large in what is fitted.
+        return Conditioning(smallest, amplification * differences.gain)
     if network.input_vectors.size > (MOST_DENSE if most_dense is None else most_dense):
         return Conditioning(*bound_amplification(network, data))
     with double():

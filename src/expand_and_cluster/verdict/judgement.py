@@ -79,6 +79,7 @@ def judge(
     *,
     held_out: float,
     floor: float,
+    gain: float = 1.0,
     support: Support,
     skip_left: float,
     fitted: bool,
@@ -95,21 +96,24 @@ def judge(
         conditioning: Jacobian analysis at it.
         held_out: Root mean squared error on held-out pairs.
         floor: Root mean squared error that rounding explains.
+        gain: How much larger the rounding is of what some weights rest on, differences of answers.
         support: Students that hold each neuron.
         skip_left: Largest weight of a skip that could not be folded.
         fitted: Whether the error on the fitted pairs is at rounding.
         spare: Whether a neuron is known to be possibly to spare.
     """
     reasons: list[str] = []
-    noise = max(floor, held_out if held_out <= NOISE_FACTOR * floor else floor)
+    explained = gain * floor
+    exact = fitted and held_out <= NOISE_FACTOR * explained
+    noise = max(explained, held_out if exact else 0.0) / gain
     error = conditioning.amplification * noise
     size = np.abs(network.input_vectors).max(axis=1, keepdims=True)
     loose = ~(error <= WEIGHT_TOLERANCE * size)
     masked = loose[:, :-1].any(axis=0)
-    exact = fitted and held_out <= NOISE_FACTOR * floor
+    source = "rounding" if gain == 1.0 else "rounding of small differences"
     reasons.append(
         f"error on held-out pairs is {held_out:.1e} of the outputs' spread, "
-        + ("rounding" if exact else f"above what rounding explains ({floor:.1e})")
+        + (source if exact else f"above what {source} explains ({explained:.1e})")
     )
     held = not (spare or loose[:, -1].any() or masked.all())
     if not held:
@@ -144,7 +148,7 @@ def judge(
     shared = float(np.mean([len(s) >= 2 for s in support.students]))
     if identified:
         worst = float((error / size)[~loose].max())
-        confidence = _confidence(held_out / floor, worst, shared)
+        confidence = _confidence(held_out / explained, worst, shared)
     else:
         # Digits of the outputs that are right say how near the network is, not that it is it.
         confidence = float(np.clip(-np.log10(max(held_out, 1e-16)) / 40.0, 0.0, 0.4))

@@ -27,6 +27,7 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     product,
 )
 from expand_and_cluster.fitting.projection import Frame, evaluate, frame_of
+from expand_and_cluster.reconstruction.completion import Differences
 from expand_and_cluster.students.training import TrainingData
 
 # Iterations, and what the smallest eigenvalue that they find is divided by.
@@ -42,18 +43,22 @@ UNSEEN = 1e-9
 
 
 def bound_amplification(
-    network: Network, data: TrainingData
+    network: Network, data: TrainingData, differences: Differences | None = None
 ) -> tuple[float, Float[np.ndarray, "neurons inputs_and_bias"]]:
     """Smallest singular value relative to the largest, and a bound on every amplification.
 
     Args:
         network: Solution in standardised coordinates, with one hidden layer.
         data: The pairs it was fitted to.
+        differences: Pairs that it was fitted to as differences besides.
 
     Returns:
         The same quantities as `analyse_conditioning`, the second as upper bounds.
     """
-    frame = frame_of(data.inputs, data.targets, skip=network.skip is not None)
+    options = {}
+    if differences is not None:
+        data, options = differences.joined(data)
+    frame = frame_of(data.inputs, data.targets, skip=network.skip is not None, **options)
     neurons, size = network.input_vectors.shape
     unknowns = neurons * frame.root.shape[1]
     unknowns += (neurons + frame.fixed.shape[2]) * data.targets.shape[1]
@@ -62,8 +67,10 @@ def bound_amplification(
     if data.targets.size < unknowns:
         # Iterations that end before they find such a direction would not tell.
         return 0.0, np.full((neurons, size), np.inf)
-    smallest, largest, inverse, gram = _spectrum(network, frame, jnp.float32)
-    if smallest < SINGLE * largest:
+    # In float32 two rows a small step apart are the same.
+    first = jnp.float32 if differences is None else jnp.float64
+    smallest, largest, inverse, gram = _spectrum(network, frame, first)
+    if first == jnp.float32 and smallest < SINGLE * largest:
         smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64)
     root = np.asarray(frame.root)
     seen = np.sum((root / np.linalg.norm(root, axis=0)) ** 2, axis=1)
