@@ -17,7 +17,8 @@ from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInpu
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
-from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import Request, validate_request
@@ -78,7 +79,10 @@ def recover(
             None means 0.5.
         max_cluster_angle: Largest median angle within a cluster in radians (paper: beta); None
             means pi / 12.
-        outputs: What the outputs are: "logits".
+        outputs: What the outputs are: "logits", "probabilities" (a softmax, or in one column the
+            probability of one class of two) or "log_probabilities". Of probabilities, logits are
+            recovered up to a number for each input that all share: output weights and biases sum
+            to zero over the classes.
         max_queries: Most rows that may be asked; needed for a callable.
         seed: Decides everything random: same seed, same machine, same result.
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
@@ -130,9 +134,10 @@ def _recover(
 ) -> Recovery:
     store = Checkpoint(request.checkpoint)
     _claim(store, request)
-    answers = _answers(request)
+    reader = Reader(request.outputs)
+    answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
-    prepared = _prepare(answers.pairs, request.seed)
+    prepared = _prepare(answers.pairs, request.seed, reader)
     data, unseen = prepared.training, prepared.held_out
     expansion = None
     width = request.width
@@ -157,8 +162,9 @@ def _recover(
     search.run()
     return summarise(
         search,
-        _completed(search, prepared, answers, request, deadline),
+        _completed(search, prepared, answers, request, reader, deadline),
         activation=request.activation,
+        readout=reader.readout,
         expansion=expansion,
         queries=answers.queries,
         seconds=time.monotonic() - began,
@@ -167,6 +173,7 @@ def _recover(
             **dataclasses.asdict(settings),
             "rounds_used": len(search.outcome.rounds),
             "rows_set_aside": prepared.set_aside,
+            "answers_written_in": reader.resolution.name,
         },
     )
 
@@ -182,8 +189,11 @@ class _Prepared:
     set_aside: int
 
 
-def _prepare(pairs: QueryPairs, seed: int) -> _Prepared:
-    shuffled = pairs.take(np.random.default_rng((seed, 1)).permutation(len(pairs)))
+def _prepare(pairs: QueryPairs, seed: int, reader: Reader) -> _Prepared:
+    usable = reader.keep_usable(pairs)
+    if len(usable) < len(pairs):
+        check_informative(usable, name="the answers that are not saturated")
+    shuffled = usable.take(np.random.default_rng((seed, 1)).permutation(len(usable)))
     holding = find_holding(shuffled.inputs)
     kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
     training, held_out = kept.split(HELD_OUT, seed)
@@ -192,7 +202,7 @@ def _prepare(pairs: QueryPairs, seed: int) -> _Prepared:
         standard,
         TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs)),
         TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs)),
-        _rounding(training.outputs, standard),
+        float(np.sqrt(np.mean((reader.errors(training.outputs) / standard.output_scale) ** 2))),
         len(pairs) - len(kept),
     )
 
@@ -225,6 +235,7 @@ def _completed(
     prepared: _Prepared,
     answers: Answers,
     request: Request,
+    reader: Reader,
     deadline: float | None,
 ) -> Completed | None:
     """The network over all inputs; None where no student imitates the teacher."""
@@ -235,7 +246,7 @@ def _completed(
         bench = search.judging_bench()
         return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
-    whole = _prepare(answers.whole, request.seed)
+    whole = _prepare(answers.whole, request.seed, reader)
     bench = Workbench(
         whole.training,
         centred(request.activation),
@@ -281,6 +292,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "students": request.students,
         "seed": request.seed,
         "fit": request.fit,
+        "outputs": request.outputs,
         "max_queries": request.max_queries,
         "questions": repr(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
@@ -297,10 +309,10 @@ def _claim(store: Checkpoint, request: Request) -> None:
             )
 
 
-def _answers(request: Request) -> Answers:
-    """All pairs, asked or given."""
+def _answers(request: Request, reader: Reader) -> Answers:
+    """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
-        return Answers(request.pairs, queries=len(request.pairs))
+        return Answers(reader.read_pairs(request.pairs), queries=len(request.pairs))
     assert request.function is not None
     assert request.sampler is not None
     assert request.max_queries is not None
@@ -318,6 +330,7 @@ def _answers(request: Request) -> Answers:
         np.random.default_rng((request.seed, 0)),
         max_queries=request.max_queries,
         activation=request.activation,
+        reader=reader,
         report=request.progress,
     )
 
@@ -347,14 +360,6 @@ def _expansion(
     if deadline is None or time.monotonic() < deadline:
         store.save("expansion", arrays, meta)
     return ExpansionCurve(found.widths, found.losses, found.criterion, found.chosen)
-
-
-def _rounding(outputs: np.ndarray, standard: Standardisation) -> float:
-    """Rounding of the answers in standardised units: zero, unless they are float32 numbers."""
-    if not np.array_equal(outputs, outputs.astype(np.float32)):
-        return 0.0
-    unit = float(np.finfo(np.float32).eps) / 2.0
-    return unit * float(np.sqrt(np.mean((outputs / standard.output_scale) ** 2)))
 
 
 def _describe(request: Request, notes: dict[str, Any]) -> dict[str, Any]:

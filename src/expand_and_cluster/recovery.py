@@ -36,7 +36,7 @@ class NeuronRecord:
         agreement: Median cosine distance between the supporting input vectors.
         type: Kind of neuron, for example "teacher" or "constant".
         unidentifiable: What no query can tell about it: a subset of ("sign", "scale",
-            "masked inputs").
+            "mean output weight", "inputs ...").
     """
 
     layer: int

@@ -7,6 +7,7 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.queries.readout import Readout
 from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.search import Outcome, Search
 from expand_and_cluster.recovery import (
@@ -22,12 +23,19 @@ from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
 
+# Said of every recovery from a whole softmax.
+SHARED = (
+    "a softmax does not tell what is added to all logits of an input: output weights and biases "
+    "are centred, to sum to zero over the classes"
+)
+
 
 def summarise(
     search: Search,
     completed: Completed | None,
     *,
     activation: Activation,
+    readout: Readout,
     expansion: ExpansionCurve | None,
     queries: int,
     seconds: float,
@@ -39,6 +47,7 @@ def summarise(
         search: A search that has run.
         completed: The network over all inputs, None where there is none.
         activation: The activation as the user gave it; the search ran with its centre at zero.
+        readout: How answers were read.
         expansion: Curve of the expansion phase, if there was one.
         queries: Rows asked or given.
         seconds: Wall-clock time so far.
@@ -74,10 +83,11 @@ def summarise(
     raw = standard.restore(network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():
         raw = _hold(raw, finding.masked, standard.input_center)
+    reasons = finding.reasons + ((SHARED,) if readout.shared else ())
     return Recovery(
-        network=raw,
-        verdict=Verdict(finding.identified, finding.confidence, finding.reasons),
-        neurons=_neurons(raw, support, finding),
+        network=readout.restore(raw),
+        verdict=Verdict(finding.identified, finding.confidence, reasons),
+        neurons=_neurons(raw, support, finding, readout),
         queries=queries,
         seconds=seconds,
         settings={**chosen, "found_by": outcome.source, "rounding_floor": floor},
@@ -99,8 +109,12 @@ def _hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
     return network.replace(layers=layers)
 
 
-def _neurons(network: Network, support: Support, finding: Finding) -> tuple[NeuronRecord, ...]:
+def _neurons(
+    network: Network, support: Support, finding: Finding, readout: Readout
+) -> tuple[NeuronRecord, ...]:
     hidden = network.activation.symmetry.describe()
+    if readout.shared:
+        hidden = (*hidden, "mean output weight")
     masked = np.flatnonzero(finding.masked)
     open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
     kind = "teacher neuron" if finding.identified else "candidate"

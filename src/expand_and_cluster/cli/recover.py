@@ -33,6 +33,10 @@ def recover(
         Path | None,
         typer.Option(help="Answers to --inputs (.npy, .npz, .csv).", rich_help_panel=_QUESTIONS),
     ] = None,
+    answers: Annotated[
+        Literal["logits", "probabilities", "log_probabilities"],
+        typer.Option(help="What the answers are.", rich_help_panel=_QUESTIONS),
+    ] = "logits",
     output_columns: Annotated[
         int | None,
         typer.Option(
@@ -126,7 +130,7 @@ def recover(
         "time_budget": time_budget,
     }
     options = {name: value for name, value in chosen.items() if value is not None}
-    options |= {"activation": activation, "seed": seed}
+    options |= {"activation": activation, "seed": seed, "outputs": answers}
     return run(
         folder or Path("runs") / f"{asked.name}-seed{seed}",
         "recover",
@@ -135,7 +139,8 @@ def recover(
             "activation": activation,
             **{f"{name} content": path and digest(path) for name, path in files.items()},
             **asked.settings(),
-            **{("answers" if k == "outputs" else k): v for k, v in chosen.items()},
+            **chosen,
+            "answers": answers,
         },
         lambda: asked.prepare(options),
         teacher and read_network(teacher, activation),

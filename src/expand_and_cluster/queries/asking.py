@@ -9,6 +9,7 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler
 from expand_and_cluster.queries.scale import find_scale
 from expand_and_cluster.queries.subspace import Subspace, examine_subspace
@@ -46,6 +47,7 @@ def ask_all(
     *,
     max_queries: int,
     activation: Activation,
+    reader: Reader | None = None,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -60,6 +62,7 @@ def ask_all(
         rng: Source of randomness.
         max_queries: Rows that may be asked in all.
         activation: Activation of the hidden neurons, for the scale.
+        reader: How answers are read; None for logits.
         report: Receives progress.
 
     Raises:
@@ -68,10 +71,12 @@ def ask_all(
     """
     # Not `oracle.left`: a resumed run has its answers already and must draw the same questions.
     left = max_queries
+    reader = reader or Reader("logits")
+    ask = reader.asking(oracle.ask)
     given = not (isinstance(sampler, Gaussian) and sampler.scale is None)
     if isinstance(sampler, Gaussian) and sampler.scale is None:
         found = find_scale(
-            oracle.ask,
+            ask,
             sampler,
             rng,
             activation=activation,
@@ -83,7 +88,14 @@ def ask_all(
     notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
     if isinstance(sampler, Gaussian):
         examined = examine_subspace(
-            oracle.ask, sampler, rng, max_queries=left, wider=not given, report=report
+            ask,
+            sampler,
+            rng,
+            max_queries=left,
+            wider=not given,
+            precision_of=reader.precision,
+            usable=reader.usable,
+            report=report,
         )
         left -= examined.queries
         if examined.subspace is not None:
@@ -92,14 +104,14 @@ def ask_all(
             bound = subspace.rank * (sampler.size + 1 + subspace.outputs) / subspace.outputs
             count = int(min(PER_BOUND * bound, MOST_WHOLE * left))
             within = rng.standard_normal((left - count, subspace.rank))
-            pairs = QueryPairs.adopt(within, oracle.ask(subspace.place(within)))
+            pairs = QueryPairs.adopt(within, ask(subspace.place(within)))
             check_informative(pairs, name="the oracle's answers")
             over = sampler.draw(count, rng)
-            whole = QueryPairs.adopt(over, oracle.ask(over))
+            whole = QueryPairs.adopt(over, ask(over))
             return Answers(pairs, subspace, whole, oracle.asked, notes)
         notes["subspace"] = examined.note
     drawn = sampler.draw(left, rng)
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
-    pairs = QueryPairs.adopt(drawn, oracle.ask(drawn))
+    pairs = QueryPairs.adopt(drawn, ask(drawn))
     check_informative(pairs, name="the oracle's answers")
     return Answers(pairs, queries=oracle.asked, notes=notes)

@@ -16,6 +16,7 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.readout import KINDS, Readout
 from expand_and_cluster.queries.samplers import Pool, Sampler, as_sampler
 
 FITS = ("levenberg_marquardt", "adam", "gradient_flow")
@@ -101,7 +102,7 @@ def validate_request(
         students: At least 2.
         min_cluster_fraction: Above 0, at most 1, or None.
         max_cluster_angle: Radians, above 0, at most pi / 2, or None.
-        outputs: "logits".
+        outputs: One of `readout.KINDS`.
         max_queries: At least 1; needed with a teacher only.
         seed: At least 0.
         fit: One of `FITS`, or None.
@@ -115,7 +116,7 @@ def validate_request(
     Raises:
         InvalidInputError: Says in one sentence which argument, what came and what was expected.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_layers": _hidden_layers(hidden_layers),
         "width": None if width is None else _whole("width", width, 1),
         "students": _whole("students", students, 2, why="clusters are what students agree on"),
@@ -134,6 +135,7 @@ def validate_request(
     if isinstance(source, QueryPairs):
         _refuse_with_pairs(inputs, max_queries)
         check_informative(source)
+        Readout(settings["outputs"], source.output_size).check(source.outputs, "pairs")
         return Request(pairs=source, function=None, sampler=None, max_queries=None, **settings)
     _check_teacher(source)
     sampler = _sampler(source, inputs)
@@ -226,19 +228,15 @@ def _activation(value: Any) -> Activation:
 
 
 def _outputs(value: Any) -> str:
+    kinds = " or ".join(f'"{kind}"' for kind in KINDS)
     if not isinstance(value, str):
         kind = "an array" if hasattr(value, "__array__") else repr(value)
         raise InvalidInputError(
-            f'outputs must be "logits", got {kind}; answers belong in eac.QueryPairs(inputs, '
+            f"outputs must be {kinds}, got {kind}; answers belong in eac.QueryPairs(inputs, "
             "outputs)."
         )
-    if value == "probabilities":
-        raise InvalidInputError(
-            'outputs="probabilities" is not supported in this version; give logits (before the '
-            "softmax)."
-        )
-    if value != "logits":
-        raise InvalidInputError(f'outputs must be "logits", got {value!r}.')
+    if value not in KINDS:
+        raise InvalidInputError(f"outputs must be {kinds}, got {value!r}.")
     return value
 
 
