@@ -90,7 +90,7 @@ def test_answers_are_kept_as_they_came(source, tmp_path):
 def test_saturated_answers_are_set_aside_and_too_few_are_refused(source):
     inputs = gaussian(300, 4)
     logits = source(inputs)
-    loud = 3e4 * (logits - logits.mean(axis=0))
+    loud = 3e7 * (logits - logits.mean(axis=0))
     with pytest.raises(eac.InvalidInputError, match="not saturated"):
         eac.recover(
             eac.QueryPairs(inputs, softmax(loud, axis=1)),

@@ -134,6 +134,8 @@ class Readout:
         else:
             chances = np.maximum(np.exp(logs), resolution.smallest)
             errors = resolution.errors(chances) / chances
+            # A probability of 0 was read as the smallest number.
+            errors[np.exp(logs) <= 1.5 * resolution.smallest] = np.inf
         if not self.shared:
             errors = errors / np.maximum(expit(-values), resolution.unit)
         return np.asarray((errors <= COARSEST * finest).all(axis=1))

@@ -52,7 +52,8 @@ class Resolution:
 
     def errors(self, answers: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
         """Standard deviation of the rounding error of each answer, rather too large than small."""
-        return np.hypot(self.unit * np.abs(answers), self.smallest / np.sqrt(12.0))
+        least = self.smallest if self.decimals is None else self.smallest / np.sqrt(12.0)
+        return np.hypot(self.unit * np.abs(answers), least)
 
     @property
     def name(self) -> str:
