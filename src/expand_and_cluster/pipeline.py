@@ -14,6 +14,7 @@ from jax.typing import ArrayLike
 from expand_and_cluster.core.activations import Activation, centred
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
@@ -32,6 +33,7 @@ from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
+from expand_and_cluster.verdict.noise import NoiseHypothesis
 
 HELD_OUT = 0.1
 MIN_CLUSTER_FRACTION = 0.5
@@ -59,6 +61,7 @@ def recover(
     min_cluster_fraction: float | None = None,
     max_cluster_angle: float | None = None,
     outputs: str = "logits",
+    noise: float | None = None,
     max_queries: int | None = None,
     seed: int = 0,
     fit: str | None = None,
@@ -83,6 +86,9 @@ def recover(
             probability of one class of two) or "log_probabilities". Of probabilities, logits are
             recovered up to a number for each input that all share: output weights and biases sum
             to zero over the classes.
+        noise: Standard deviation of independent noise in the outputs (in their logarithms, for
+            probabilities), where it is known. None: decimals are recognised, and other noise is
+            estimated from what the recovered network leaves.
         max_queries: Most rows that may be asked; needed for a callable.
         seed: Decides everything random: same seed, same machine, same result.
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
@@ -113,6 +119,7 @@ def recover(
         min_cluster_fraction=min_cluster_fraction,
         max_cluster_angle=max_cluster_angle,
         outputs=outputs,
+        noise=noise,
         max_queries=max_queries,
         seed=seed,
         fit=fit,
@@ -134,7 +141,7 @@ def _recover(
 ) -> Recovery:
     store = Checkpoint(request.checkpoint)
     _claim(store, request)
-    reader = Reader(request.outputs)
+    reader = Reader(request.outputs, request.noise)
     answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
     prepared = _prepare(answers.pairs, request.seed, reader)
@@ -144,9 +151,10 @@ def _recover(
     if width is None and answers.subspace is not None:
         width = STUDENTS_PER_DIRECTION * answers.subspace.rank
     if width is None:
-        expansion = _expansion(request, data, unseen, store, deadline)
+        expansion = _expansion(request, prepared, reader, store, deadline)
         width = expansion.chosen
     settings = _settings(request, answers, width, prepared)
+    noisy = _hypothesis(answers, request, reader, deadline)
     least = 0 if answers.subspace is None else answers.subspace.rank
     search = Search(
         data,
@@ -156,6 +164,7 @@ def _recover(
         checkpoint=store,
         report=request.progress,
         held=partial(is_held, least_width=least),
+        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
         deadline=deadline,
     )
     reached["search"] = search.outcome
@@ -165,6 +174,7 @@ def _recover(
         _completed(search, prepared, answers, request, reader, deadline),
         activation=request.activation,
         readout=reader.readout,
+        noisy=noisy,
         expansion=expansion,
         queries=answers.queries,
         seconds=time.monotonic() - began,
@@ -190,6 +200,20 @@ class _Prepared:
 
 
 def _prepare(pairs: QueryPairs, seed: int, reader: Reader) -> _Prepared:
+    training, held_out, set_aside = _split(pairs, seed, reader)
+    standard = Standardisation.fit(training.inputs, training.outputs)
+    rounding = reader.errors(training.outputs) / standard.output_scale
+    return _Prepared(
+        standard,
+        TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs)),
+        TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs)),
+        float(np.sqrt(np.mean(rounding**2))),
+        set_aside,
+    )
+
+
+def _split(pairs: QueryPairs, seed: int, reader: Reader) -> tuple[QueryPairs, QueryPairs, int]:
+    """Training and held-out pairs in random order, and how many rows were set aside."""
     usable = reader.keep_usable(pairs)
     if len(usable) < len(pairs):
         check_informative(usable, name="the answers that are not saturated")
@@ -197,14 +221,7 @@ def _prepare(pairs: QueryPairs, seed: int, reader: Reader) -> _Prepared:
     holding = find_holding(shuffled.inputs)
     kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
     training, held_out = kept.split(HELD_OUT, seed)
-    standard = Standardisation.fit(training.inputs, training.outputs)
-    return _Prepared(
-        standard,
-        TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs)),
-        TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs)),
-        float(np.sqrt(np.mean((reader.errors(training.outputs) / standard.output_scale) ** 2))),
-        len(pairs) - len(kept),
-    )
+    return training, held_out, len(pairs) - len(kept)
 
 
 def _settings(
@@ -293,6 +310,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "seed": request.seed,
         "fit": request.fit,
         "outputs": request.outputs,
+        "noise": request.noise,
         "max_queries": request.max_queries,
         "questions": repr(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
@@ -335,10 +353,30 @@ def _answers(request: Request, reader: Reader) -> Answers:
     )
 
 
+def _hypothesis(
+    answers: Answers, request: Request, reader: Reader, deadline: float | None
+) -> NoiseHypothesis:
+    """What would have to hold if all that the network leaves of the answers is noise."""
+    pairs = answers.pairs if answers.whole is None else answers.whole
+    training, held_out, _ = _split(pairs, request.seed, reader)
+    return NoiseHypothesis(
+        training,
+        held_out,
+        known=reader.noise,
+        seed=request.seed,
+        deadline=deadline,
+        report=request.progress,
+    )
+
+
+def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
+    return lambda network: noisy.accepts(standard.restore(network).at_rest())
+
+
 def _expansion(
     request: Request,
-    data: TrainingData,
-    held_out: TrainingData,
+    prepared: _Prepared,
+    reader: Reader,
     store: Checkpoint,
     deadline: float | None,
 ) -> ExpansionCurve:
@@ -347,11 +385,12 @@ def _expansion(
         arrays, meta = saved
         return ExpansionCurve(arrays["widths"], arrays["losses"], **meta)
     found = expand(
-        data,
-        held_out,
+        prepared.training,
+        prepared.held_out,
         centred(request.activation),
         seed=request.seed,
         method=request.fit,
+        noise=(reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
         report=request.progress,
         deadline=deadline,
     )

@@ -19,11 +19,13 @@ class Reader:
 
     Args:
         kind: What the answers are, one of `readout.KINDS`.
+        noise: Standard deviation of the noise in what is read, where the user knows it.
     """
 
-    def __init__(self, kind: str) -> None:
+    def __init__(self, kind: str, noise: float | None = None) -> None:
         """Nothing is read yet."""
         self.kind = kind
+        self._given = noise
         self.readout = Readout(kind, 1)
         self._resolution: Resolution | None = None
 
@@ -60,12 +62,25 @@ class Reader:
         chosen = self.usable(pairs.outputs)
         return pairs if chosen.all() else pairs.take(np.flatnonzero(chosen))
 
+    @property
+    def noise(self) -> float | None:
+        """Standard deviation of the noise in what is read: given, or that of rounded decimals."""
+        decimals = self.resolution.decimals
+        if self._given is not None or decimals is None or self.kind != "logits":
+            return self._given
+        return 10.0**-decimals / float(np.sqrt(12.0))
+
     def errors(self, values: Values) -> Float[np.ndarray, " read"]:
-        """Root mean square of rounding in each column of what was read."""
+        """Root mean square of floating-point rounding in each column of what was read.
+
+        Decimals are no rounding in this sense: they are noise, and coarse.
+        """
+        if self.resolution.decimals is not None:
+            return np.zeros(values.shape[1])
         return np.sqrt(np.mean(self.readout.errors(values, self.resolution) ** 2, axis=0))
 
     def precision(self, _: Values) -> np.dtype | None:
         """Precision in which differences of answers can be taken; None where they cannot."""
-        if self.resolution.decimals is not None:
+        if self._given is not None or self.resolution.decimals is not None:
             return None
         return np.dtype(np.float32 if self.resolution.single else np.float64)

@@ -40,6 +40,7 @@ class Request:
         min_cluster_fraction: Share of the students that a cluster needs, 0 to 1.
         max_cluster_angle: Largest median angle within a cluster, in radians.
         outputs: What the teacher's outputs are.
+        noise: Standard deviation of the noise in what is read of the outputs; None if unknown.
         seed: Decides everything random.
         fit: How students are trained.
         time_budget: Seconds.
@@ -58,6 +59,7 @@ class Request:
     min_cluster_fraction: float | None
     max_cluster_angle: float | None
     outputs: str
+    noise: float | None
     seed: int
     fit: str | None
     time_budget: float | None
@@ -84,6 +86,7 @@ def validate_request(
     min_cluster_fraction: Any = None,
     max_cluster_angle: Any = None,
     outputs: Any = "logits",
+    noise: Any = None,
     max_queries: Any = None,
     seed: Any = 0,
     fit: Any = None,
@@ -103,6 +106,7 @@ def validate_request(
         min_cluster_fraction: Above 0, at most 1, or None.
         max_cluster_angle: Radians, above 0, at most pi / 2, or None.
         outputs: One of `readout.KINDS`.
+        noise: Above 0, or None.
         max_queries: At least 1; needed with a teacher only.
         seed: At least 0.
         fit: One of `FITS`, or None.
@@ -125,6 +129,7 @@ def validate_request(
             "max_cluster_angle", max_cluster_angle, math.pi / 2, "pi / 2 (radians)"
         ),
         "outputs": _outputs(outputs),
+        "noise": _number("noise", noise, math.inf, "infinity"),
         "seed": _whole("seed", seed, 0),
         "fit": _fit(fit),
         "time_budget": _number("time_budget", time_budget, math.inf, "infinity"),
