@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, null_space
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.students.standardisation import Standardisation
@@ -104,21 +104,18 @@ def covariance(network: Network, moments: Linearised, noise: float) -> Covarianc
     known = moments.determined
     gram = moments.gram[: moments.weights, : moments.weights][np.ix_(known, known)]
     moves = fixed_scales(network)
-    if len(moves):
-        moves = moves[:, known]
-        moves = moves / np.linalg.norm(moves, axis=1, keepdims=True)
-        gram = gram + np.trace(gram) * moves.T @ moves
-    scale = np.sqrt(np.diag(gram))
+    allowed = null_space(moves[:, known]) if len(moves) else np.eye(len(gram))
+    reduced = allowed.T @ gram @ allowed if len(moves) else gram
+    scale = np.sqrt(np.diag(reduced))
     if not np.all(scale > 0.0):
         return None
-    scaled = gram / np.outer(scale, scale)
+    scaled = reduced / np.outer(scale, scale)
     # Below this a direction's second moment is rounding of the sums.
     if np.linalg.eigvalsh(scaled)[0] <= 1e-13 * len(scaled):
         return None
     inverse = cho_solve(cho_factor(scaled), np.eye(len(scaled))) / np.outer(scale, scale)
-    for move in moves:
-        inverse -= np.outer(move, move @ inverse)
-        inverse -= np.outer(inverse @ move, move)
+    if len(moves):
+        inverse = allowed @ inverse @ allowed.T
     whole = np.zeros((moments.weights, moments.weights))
     whole[np.diag_indices(moments.weights)] = np.inf
     whole[np.ix_(known, known)] = noise**2 * inverse
