@@ -65,7 +65,9 @@ def example(activation: Any = "tanh", **changes) -> Recovery:
     return dataclasses.replace(made, **changes)
 
 
-STATED = Network.from_arrays([(np.ones((3, 2)), np.ones(3)), (np.ones((1, 3)), [0.5])], "tanh")
+STATED = Network.from_arrays(
+    [(np.ones((3, 2)), np.ones(3)), (np.ones((1, 3)), np.full(1, 0.5))], "tanh"
+)
 
 
 @pytest.mark.parametrize(

@@ -406,6 +406,7 @@ def _describe(request: Request, notes: dict[str, Any]) -> dict[str, Any]:
         "activation": request.activation.name,
         "hidden_layers": request.hidden_layers,
         "outputs": request.outputs,
+        "noise_given": request.noise,
         "max_queries": request.max_queries,
         "held_out_fraction": HELD_OUT,
         **notes,

@@ -160,6 +160,7 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: call(X, outputs=Y),
         "outputs must be .*, got an array",
     ),
+    "no noise": (lambda: call(pairs(), noise=0.0), "noise must be a number above 0, got 0.0"),
     "negative seed": (lambda: call(pairs(), seed=-1), "seed must be .*at least 0.*got -1"),
     "seed a float": (lambda: call(pairs(), seed=0.5), r"seed must be .*got 0\.5"),
     "no seed": (lambda: call(pairs(), seed=None), "seed must be .*got None"),

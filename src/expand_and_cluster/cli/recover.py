@@ -37,6 +37,13 @@ def recover(
         Literal["logits", "probabilities", "log_probabilities"],
         typer.Option(help="What the answers are.", rich_help_panel=_QUESTIONS),
     ] = "logits",
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of noise in the answers, if known.",
+            rich_help_panel=_QUESTIONS,
+        ),
+    ] = None,
     output_columns: Annotated[
         int | None,
         typer.Option(
@@ -127,10 +134,12 @@ def recover(
         "min_cluster_fraction": min_cluster_fraction,
         "max_cluster_angle": max_cluster_angle,
         "fit": fit,
+        "outputs": None if answers == "logits" else answers,
+        "noise": noise,
         "time_budget": time_budget,
     }
     options = {name: value for name, value in chosen.items() if value is not None}
-    options |= {"activation": activation, "seed": seed, "outputs": answers}
+    options |= {"activation": activation, "seed": seed}
     return run(
         folder or Path("runs") / f"{asked.name}-seed{seed}",
         "recover",
@@ -139,8 +148,7 @@ def recover(
             "activation": activation,
             **{f"{name} content": path and digest(path) for name, path in files.items()},
             **asked.settings(),
-            **chosen,
-            "answers": answers,
+            **{("answers" if k == "outputs" else k): v for k, v in chosen.items()},
         },
         lambda: asked.prepare(options),
         teacher and read_network(teacher, activation),
