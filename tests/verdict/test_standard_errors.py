@@ -132,7 +132,7 @@ def test_a_neuron_to_spare_has_no_errors():
     twice = source.replace(
         layers=(
             Layer(first.weight[[0, 1, 1]], first.bias[[0, 1, 1]]),
-            Layer(last.weight[:, [0, 1, 1]] * [1.0, 0.5, 0.5], last.bias),
+            Layer(last.weight[:, [0, 1, 1]] * np.array([1.0, 0.5, 0.5]), last.bias),
         )
     )
     assert covariance(twice, moments_of(twice, inputs), 0.1) is None

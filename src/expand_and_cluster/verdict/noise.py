@@ -149,7 +149,5 @@ class NoiseHypothesis:
 
         What moves of the weights explain does not count, so that it need not be at a minimum.
         """
-        if network.hidden_widths[0] == 0:
-            return True
         found = examine(linearise(network, self._training, probes))
         return found.chance < AT_FIRST_SIGHT
