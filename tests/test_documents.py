@@ -19,8 +19,8 @@ NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|\binf\b|\bnan\b)")
 
 # Fragments that only show attributes of a recovery at hand.
 FRAGMENTS = {"how-it-decides.md"}
-# Several recoveries on one page.
-SLOW = {"asking.md"}
+# Recoveries that take more than a few seconds.
+SLOW = {"asking.md", "outputs.md"}
 
 
 def examples(text: str) -> list[tuple[str, str | None]]:

@@ -65,7 +65,19 @@ def example(activation: Any = "tanh", **changes) -> Recovery:
     return dataclasses.replace(made, **changes)
 
 
-@pytest.mark.parametrize("changes", [{}, {"expansion": None, "clustering": None, "rejected": ()}])
+STATED = Network.from_arrays(
+    [(np.ones((3, 2)), np.ones(3)), (np.ones((1, 3)), np.full(1, 0.5))], "tanh"
+)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"expansion": None, "clustering": None, "rejected": ()},
+        {"standard_errors": STATED},
+    ],
+)
 def test_a_folder_gives_back_an_equal_recovery(tmp_path: Path, changes):
     recovery = example(**changes)
     recovery.save(tmp_path / "run")

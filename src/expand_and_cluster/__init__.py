@@ -35,6 +35,7 @@ if TYPE_CHECKING:
         classify,
     )
     from expand_and_cluster.symmetries.kinds import NeuronType
+    from expand_and_cluster.symmetries.shared_logits import centre_outputs
 
 _HOME = {
     "Activation": "core.activations",
@@ -61,6 +62,7 @@ _HOME = {
     "Uniform": "queries.samplers",
     "Verdict": "recovery",
     "canonical": "symmetries.canonical",
+    "centre_outputs": "symmetries.shared_logits",
     "classify": "symmetries.classify",
     "compare": "scoring.compare",
     "load": "recovery",
@@ -94,6 +96,7 @@ __all__ = [
     "Verdict",
     "activations",
     "canonical",
+    "centre_outputs",
     "classify",
     "compare",
     "datasets",

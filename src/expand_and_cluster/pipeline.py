@@ -18,7 +18,8 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
-from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import Request, validate_request
@@ -32,6 +33,7 @@ from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
+from expand_and_cluster.verdict.noise import NoiseHypothesis
 
 HELD_OUT = 0.1
 MIN_CLUSTER_FRACTION = 0.5
@@ -62,6 +64,7 @@ def recover(
     min_cluster_fraction: float | None = None,
     max_cluster_angle: float | None = None,
     outputs: str = "logits",
+    noise: float | None = None,
     max_queries: int | None = None,
     seed: int = 0,
     fit: str | None = None,
@@ -82,7 +85,13 @@ def recover(
             None means 0.5.
         max_cluster_angle: Largest median angle within a cluster in radians (paper: beta); None
             means pi / 12.
-        outputs: What the outputs are: "logits".
+        outputs: What the outputs are: "logits", "probabilities" (a softmax, or in one column the
+            probability of one class of two) or "log_probabilities". Of probabilities, logits are
+            recovered up to a number for each input that all share: output weights and biases sum
+            to zero over the classes.
+        noise: Standard deviation of independent noise in the outputs (in their logarithms, for
+            probabilities), where it is known. None: decimals are recognised, and other noise is
+            estimated from what the recovered network leaves.
         max_queries: Most rows that may be asked; needed for a callable.
         seed: Decides everything random: same seed, same machine, same result.
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
@@ -113,6 +122,7 @@ def recover(
         min_cluster_fraction=min_cluster_fraction,
         max_cluster_angle=max_cluster_angle,
         outputs=outputs,
+        noise=noise,
         max_queries=max_queries,
         seed=seed,
         fit=fit,
@@ -134,18 +144,20 @@ def _recover(
 ) -> Recovery:
     store = Checkpoint(request.checkpoint)
     _claim(store, request)
-    answers = _answers(request)
+    reader = Reader(request.outputs, request.noise)
+    answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
-    prepared = _prepare(answers.pairs, request.seed)
+    prepared = _prepare(answers.pairs, request.seed, reader)
     data, unseen = prepared.training, prepared.held_out
     expansion = None
     width = request.width
     if width is None and answers.subspace is not None:
         width = STUDENTS_PER_DIRECTION * answers.subspace.rank
     if width is None:
-        expansion = _expansion(request, data, unseen, store, deadline)
+        expansion = _expansion(request, prepared, reader, store, deadline)
         width = expansion.chosen
     settings = _settings(request, answers, width, prepared)
+    noisy = _hypothesis(answers, request, reader, deadline)
     least = 0 if answers.subspace is None else answers.subspace.rank
     search = Search(
         data,
@@ -156,14 +168,17 @@ def _recover(
         report=request.progress,
         held=partial(is_held, least_width=least),
         draft=_entered(answers.draft, prepared),
+        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
         deadline=deadline,
     )
     reached["search"] = search.outcome
     search.run()
     return summarise(
         search,
-        _completed(search, prepared, answers, request, deadline),
+        _completed(search, prepared, answers, request, reader, deadline),
         activation=request.activation,
+        readout=reader.readout,
+        noisy=noisy,
         expansion=expansion,
         queries=answers.queries,
         seconds=time.monotonic() - began,
@@ -172,6 +187,7 @@ def _recover(
             **dataclasses.asdict(settings),
             "rounds_used": len(search.outcome.rounds),
             "rows_set_aside": prepared.set_aside,
+            "answers_written_in": reader.resolution.name,
         },
     )
 
@@ -192,19 +208,29 @@ class _Prepared:
     set_aside: int
 
 
-def _prepare(pairs: QueryPairs, seed: int) -> _Prepared:
-    shuffled = pairs.take(np.random.default_rng((seed, 1)).permutation(len(pairs)))
-    holding = find_holding(shuffled.inputs)
-    kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
-    training, held_out = kept.split(HELD_OUT, seed)
+def _prepare(pairs: QueryPairs, seed: int, reader: Reader) -> _Prepared:
+    training, held_out, set_aside = _split(pairs, seed, reader)
     standard = Standardisation.fit(training.inputs, training.outputs)
+    rounding = reader.errors(training.outputs) / standard.output_scale
     return _Prepared(
         standard,
         TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs)),
         TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs)),
-        _rounding(training.outputs, standard),
-        len(pairs) - len(kept),
+        float(np.sqrt(np.mean(rounding**2))),
+        set_aside,
     )
+
+
+def _split(pairs: QueryPairs, seed: int, reader: Reader) -> tuple[QueryPairs, QueryPairs, int]:
+    """Training and held-out pairs in random order, and how many rows were set aside."""
+    usable = reader.keep_usable(pairs)
+    if len(usable) < len(pairs):
+        check_informative(usable, name="the answers that are not saturated")
+    shuffled = usable.take(np.random.default_rng((seed, 1)).permutation(len(usable)))
+    holding = find_holding(shuffled.inputs)
+    kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
+    training, held_out = kept.split(HELD_OUT, seed)
+    return training, held_out, len(pairs) - len(kept)
 
 
 def _settings(
@@ -235,6 +261,7 @@ def _completed(
     prepared: _Prepared,
     answers: Answers,
     request: Request,
+    reader: Reader,
     deadline: float | None,
 ) -> Completed | None:
     """The network over all inputs; None where no student imitates the teacher."""
@@ -245,7 +272,7 @@ def _completed(
         bench = search.judging_bench()
         return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
-    whole = _prepare(answers.whole, request.seed)
+    whole = _prepare(answers.whole, request.seed, reader)
     bench = Workbench(
         whole.training,
         centred(request.activation),
@@ -291,6 +318,8 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "students": request.students,
         "seed": request.seed,
         "fit": request.fit,
+        "outputs": request.outputs,
+        "noise": request.noise,
         "max_queries": request.max_queries,
         "questions": repr(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
@@ -307,10 +336,10 @@ def _claim(store: Checkpoint, request: Request) -> None:
             )
 
 
-def _answers(request: Request) -> Answers:
-    """All pairs, asked or given."""
+def _answers(request: Request, reader: Reader) -> Answers:
+    """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
-        return Answers(request.pairs, queries=len(request.pairs))
+        return Answers(reader.read_pairs(request.pairs), queries=len(request.pairs))
     assert request.function is not None
     assert request.sampler is not None
     assert request.max_queries is not None
@@ -328,14 +357,35 @@ def _answers(request: Request) -> Answers:
         np.random.default_rng((request.seed, 0)),
         max_queries=request.max_queries,
         activation=request.activation,
+        reader=reader,
         report=request.progress,
     )
 
 
+def _hypothesis(
+    answers: Answers, request: Request, reader: Reader, deadline: float | None
+) -> NoiseHypothesis:
+    """What would have to hold if all that the network leaves of the answers is noise."""
+    pairs = answers.pairs if answers.whole is None else answers.whole
+    training, held_out, _ = _split(pairs, request.seed, reader)
+    return NoiseHypothesis(
+        training,
+        held_out,
+        known=reader.noise,
+        seed=request.seed,
+        deadline=deadline,
+        report=request.progress,
+    )
+
+
+def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
+    return lambda network: noisy.accepts(standard.restore(network).at_rest())
+
+
 def _expansion(
     request: Request,
-    data: TrainingData,
-    held_out: TrainingData,
+    prepared: _Prepared,
+    reader: Reader,
     store: Checkpoint,
     deadline: float | None,
 ) -> ExpansionCurve:
@@ -344,11 +394,12 @@ def _expansion(
         arrays, meta = saved
         return ExpansionCurve(arrays["widths"], arrays["losses"], **meta)
     found = expand(
-        data,
-        held_out,
+        prepared.training,
+        prepared.held_out,
         centred(request.activation),
         seed=request.seed,
         method=request.fit,
+        noise=(reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
         report=request.progress,
         deadline=deadline,
     )
@@ -359,19 +410,12 @@ def _expansion(
     return ExpansionCurve(found.widths, found.losses, found.criterion, found.chosen)
 
 
-def _rounding(outputs: np.ndarray, standard: Standardisation) -> float:
-    """Rounding of the answers in standardised units: zero, unless they are float32 numbers."""
-    if not np.array_equal(outputs, outputs.astype(np.float32)):
-        return 0.0
-    unit = float(np.finfo(np.float32).eps) / 2.0
-    return unit * float(np.sqrt(np.mean((outputs / standard.output_scale) ** 2)))
-
-
 def _describe(request: Request, notes: dict[str, Any]) -> dict[str, Any]:
     return {
         "activation": request.activation.name,
         "hidden_layers": request.hidden_layers,
         "outputs": request.outputs,
+        "noise_given": request.noise,
         "max_queries": request.max_queries,
         "held_out_fraction": HELD_OUT,
         **notes,

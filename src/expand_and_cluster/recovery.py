@@ -36,7 +36,7 @@ class NeuronRecord:
         agreement: Median cosine distance between the supporting input vectors.
         type: Kind of neuron, for example "teacher" or "constant".
         unidentifiable: What no query can tell about it: a subset of ("sign", "scale",
-            "masked inputs").
+            "mean output weight", "inputs ...").
     """
 
     layer: int
@@ -150,6 +150,10 @@ class Recovery(_Record):
         curves: How the students trained.
         expansion: How their width was found, or None if it was given.
         clustering: Vectors, tree and cut, or None if nothing was clustered.
+        standard_errors: Where the answers are noisy and noise explains the error: the standard
+            error of every weight and bias, in the place of the weight. The length of an input
+            vector that a homogeneous activation leaves free counts as given; infinite where no
+            answer tells. Else None.
     """
 
     network: Network
@@ -164,6 +168,7 @@ class Recovery(_Record):
     curves: LossCurves
     expansion: ExpansionCurve | None = field(default=None)
     clustering: Clustering | None = field(default=None)
+    standard_errors: Network | None = field(default=None)
 
     def __post_init__(self) -> None:
         """Keep settings as plain values, which a file gives back as they were."""

@@ -17,6 +17,7 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import write_atomically
 from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.files import load_network, save_network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.strict_json import dumps, loads
 from expand_and_cluster.recovery import (
     Clustering,
@@ -121,10 +122,22 @@ def _arrays(recovery: Recovery) -> dict[str, np.ndarray]:
             f"clustering.{name}": getattr(clustering, name)
             for name in ("vectors", "students", "tree", "labels", "angles")
         }
+    if recovery.standard_errors is not None:
+        for index, layer in enumerate(recovery.standard_errors.layers):
+            found[f"standard_errors.{index}.weight"] = np.asarray(layer.weight)
+            found[f"standard_errors.{index}.bias"] = np.asarray(layer.bias)
     return found
 
 
-def _rebuild(network: Any, record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recovery:
+def _standard_errors(network: Network, arrays: dict[str, np.ndarray]) -> Network | None:
+    if not arrays:
+        return None
+    count = len(network.layers)
+    layers = tuple(Layer(arrays[f"{i}.weight"], arrays[f"{i}.bias"]) for i in range(count))
+    return network.replace(layers=layers, skip=None)
+
+
+def _rebuild(network: Network, record: dict[str, Any], arrays: dict[str, np.ndarray]) -> Recovery:
     def group(name: str) -> dict[str, np.ndarray]:
         start = f"{name}."
         return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
@@ -143,6 +156,7 @@ def _rebuild(network: Any, record: dict[str, Any], arrays: dict[str, np.ndarray]
         curves=LossCurves(**group("curves"), codes=tuple(record["stops"])),
         expansion=expansion and ExpansionCurve(**group("expansion"), **expansion),
         clustering=clustering and Clustering(**group("clustering"), **clustering),
+        standard_errors=_standard_errors(network, group("standard_errors")),
     )
 
 

@@ -1,5 +1,6 @@
 """Turn what a search found into the record a user receives."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -7,7 +8,9 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.queries.readout import Readout
 from expand_and_cluster.reconstruction.completion import Completed
+from expand_and_cluster.reconstruction.consensus import Population
 from expand_and_cluster.reconstruction.search import Outcome, Search
 from expand_and_cluster.recovery import (
     Clustering,
@@ -18,9 +21,18 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
+from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
+from expand_and_cluster.verdict.noise import Explained, NoiseHypothesis
+from expand_and_cluster.verdict.noisy_judgement import judge_noisy
+
+# Said of every recovery from a whole softmax.
+SHARED = (
+    "a softmax does not tell what is added to all logits of an input: output weights and biases "
+    "are centred, to sum to zero over the classes"
+)
 
 
 def summarise(
@@ -28,6 +40,8 @@ def summarise(
     completed: Completed | None,
     *,
     activation: Activation,
+    readout: Readout,
+    noisy: NoiseHypothesis,
     expansion: ExpansionCurve | None,
     queries: int,
     seconds: float,
@@ -39,6 +53,8 @@ def summarise(
         search: A search that has run.
         completed: The network over all inputs, None where there is none.
         activation: The activation as the user gave it; the search ran with its centre at zero.
+        readout: How answers were read.
+        noisy: The hypothesis that noise explains what the network leaves of the answers.
         expansion: Curve of the expansion phase, if there was one.
         queries: Rows asked or given.
         seconds: Wall-clock time so far.
@@ -55,16 +71,69 @@ def summarise(
             "outputs are a function of the inputs, and give more pairs or a larger width.",
             partial=outcome,
         )
+    judged = _judge(completed, outcome.rebuilt.network, population, noisy)
+    finding, center = judged.finding, judged.standard.input_center
+    raw = judged.standard.restore(judged.network).at_rest().uncentred(activation)
+    if raw.skip is None and finding.masked.any():
+        raw = _hold(raw, finding.masked, center)
+    reasons = finding.reasons + ((SHARED,) if readout.shared else ())
+    errors = judged.explained and judged.explained.errors.restored(judged.standard)
+    return Recovery(
+        network=readout.restore(raw),
+        verdict=Verdict(finding.identified, finding.confidence, reasons),
+        neurons=_neurons(raw, judged.support, finding, readout),
+        queries=queries,
+        seconds=seconds,
+        settings={**chosen, "found_by": outcome.source, **judged.settings},
+        rejected=_rejected(outcome, judged.explained),
+        masked_inputs=finding.masked,
+        held_inputs=np.where(finding.masked, center, 0.0),
+        curves=_curves(search),
+        expansion=expansion,
+        clustering=_clustering(outcome),
+        standard_errors=errors and errors.mapped(readout.contrasts).replace(activation=activation),
+    )
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The network that is given back, and what is held for and against it."""
+
+    network: Network
+    standard: Standardisation
+    finding: Finding
+    support: Support
+    floor: float
+    explained: Explained | None = None
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was found about the answers' errors, in plain values."""
+        found: dict[str, Any] = {"rounding_floor": self.floor}
+        if self.explained is not None:
+            found["noise_found"] = self.explained.noise
+        return found
+
+
+def _judge(
+    completed: Completed, own: Network, population: Population, noisy: NoiseHypothesis
+) -> _Judged:
+    """Judge by rounding alone and, where that does not do, by noise.
+
+    Args:
+        completed: The network over all inputs.
+        own: The network in the coordinates that students saw, its neurons in the same order.
+        population: Neurons of the students.
+        noisy: The hypothesis that noise explains what is left.
+    """
     rebuilt, bench, standard = completed.rebuilt, completed.bench, completed.standard
     network = rebuilt.network
     floor = float(np.sqrt(bench.floor(bench.as_candidate(network))))
-    held_out = float(np.sqrt(completed.held_out))
-    # Students may have seen fewer coordinates; neurons keep their order.
-    support = find_support(outcome.rebuilt.network, population)
+    support = find_support(own, population)
     finding = judge(
         network,
         analyse_conditioning(network, bench.training, differences=completed.differences),
-        held_out=held_out,
+        held_out=float(np.sqrt(completed.held_out)),
         floor=floor,
         gain=completed.rounding_gain,
         support=support,
@@ -72,23 +141,17 @@ def summarise(
         fitted=rebuilt.exact,
         spare=completed.spare,
     )
-    raw = standard.restore(network).at_rest().uncentred(activation)
-    if raw.skip is None and finding.masked.any():
-        raw = _hold(raw, finding.masked, standard.input_center)
-    return Recovery(
-        network=raw,
-        verdict=Verdict(finding.identified, finding.confidence, finding.reasons),
-        neurons=_neurons(raw, support, finding),
-        queries=queries,
-        seconds=seconds,
-        settings={**chosen, "found_by": outcome.source, "rounding_floor": floor},
-        rejected=_rejected(outcome),
-        masked_inputs=finding.masked,
-        held_inputs=np.where(finding.masked, standard.input_center, 0.0),
-        curves=_curves(search),
-        expansion=expansion,
-        clustering=_clustering(outcome),
-    )
+    if not finding.identified and noisy.found is None:
+        noisy.accepts(standard.restore(network).at_rest())
+    explained = noisy.found
+    if finding.identified or explained is None:
+        return _Judged(network, standard, finding, support, floor)
+    if own.input_size == explained.network.input_size:
+        support = find_support(explained.network, population)
+    elif explained.network.hidden_widths != own.hidden_widths:
+        return _Judged(network, standard, finding, support, floor)
+    by_noise = judge_noisy(explained, support)
+    return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 
 def _hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
@@ -100,8 +163,12 @@ def _hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
     return network.replace(layers=layers)
 
 
-def _neurons(network: Network, support: Support, finding: Finding) -> tuple[NeuronRecord, ...]:
+def _neurons(
+    network: Network, support: Support, finding: Finding, readout: Readout
+) -> tuple[NeuronRecord, ...]:
     hidden = network.activation.symmetry.describe()
+    if readout.shared:
+        hidden = (*hidden, "mean output weight")
     masked = np.flatnonzero(finding.masked)
     open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
     kind = "teacher neuron" if finding.identified else "candidate"
@@ -118,7 +185,7 @@ def _neurons(network: Network, support: Support, finding: Finding) -> tuple[Neur
     )
 
 
-def _rejected(outcome: Outcome) -> tuple[Rejection, ...]:
+def _rejected(outcome: Outcome, explained: Explained | None) -> tuple[Rejection, ...]:
     rejected: list[Rejection] = []
     population, rebuilt = outcome.population, outcome.rebuilt
     assert population is not None
@@ -137,7 +204,7 @@ def _rejected(outcome: Outcome) -> tuple[Rejection, ...]:
     if outcome.consensus is not None:
         for index, cluster in enumerate(outcome.consensus.selection.rejected):
             rejected.append(Rejection("cluster", f"cluster {index}", cluster.reason))
-    for removal in rebuilt.removals:
+    for removal in rebuilt.removals + (() if explained is None else explained.removals):
         name = f"candidate removed at width {removal.width + 1}"
         rejected.append(Rejection("neuron", name, removal.reason))
     return tuple(rejected)

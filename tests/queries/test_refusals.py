@@ -151,9 +151,16 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "degrees": (lambda: call(pairs(), max_cluster_angle=7.5), "max_cluster_angle .*radians"),
     "angle a word": (lambda: call(pairs(), max_cluster_angle="pi/6"), "max_cluster_angle must"),
     # The rest
-    "probabilities": (lambda: call(pairs(), outputs="probabilities"), "probabilities.*not supp"),
+    "logits as probabilities": (
+        lambda: call(pairs(), outputs="probabilities"),
+        'outputs="probabilities" needs numbers between 0 and 1, but row 1 of pairs',
+    ),
     "other outputs": (lambda: call(pairs(), outputs="labels"), "outputs must be .*'labels'"),
-    "outputs an array": (lambda: call(X, outputs=Y), 'outputs must be "logits", got an array'),
+    "outputs an array": (
+        lambda: call(X, outputs=Y),
+        "outputs must be .*, got an array",
+    ),
+    "no noise": (lambda: call(pairs(), noise=0.0), "noise must be a number above 0, got 0.0"),
     "negative seed": (lambda: call(pairs(), seed=-1), "seed must be .*at least 0.*got -1"),
     "seed a float": (lambda: call(pairs(), seed=0.5), r"seed must be .*got 0\.5"),
     "no seed": (lambda: call(pairs(), seed=None), "seed must be .*got None"),

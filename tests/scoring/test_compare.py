@@ -1,7 +1,8 @@
 """Comparison undoes exactly what an activation hides, and nothing else."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,6 +31,7 @@ class Recovery:
     network: Network
     masked_inputs: np.ndarray
     held_inputs: np.ndarray
+    settings: dict[str, Any] = field(default_factory=dict)
 
 
 def random_layers(widths, rng):

@@ -33,6 +33,17 @@ def recover(
         Path | None,
         typer.Option(help="Answers to --inputs (.npy, .npz, .csv).", rich_help_panel=_QUESTIONS),
     ] = None,
+    answers: Annotated[
+        Literal["logits", "probabilities", "log_probabilities"],
+        typer.Option(help="What the answers are.", rich_help_panel=_QUESTIONS),
+    ] = "logits",
+    noise: Annotated[
+        float | None,
+        typer.Option(
+            help="Standard deviation of noise in the answers, if known.",
+            rich_help_panel=_QUESTIONS,
+        ),
+    ] = None,
     output_columns: Annotated[
         int | None,
         typer.Option(
@@ -123,6 +134,8 @@ def recover(
         "min_cluster_fraction": min_cluster_fraction,
         "max_cluster_angle": max_cluster_angle,
         "fit": fit,
+        "outputs": None if answers == "logits" else answers,
+        "noise": noise,
         "time_budget": time_budget,
     }
     options = {name: value for name, value in chosen.items() if value is not None}

@@ -6,6 +6,7 @@ from types import MappingProxyType
 from expand_and_cluster.experiments import (
     chosen_queries,
     every_activation,
+    noisy_answers,
     overparameterisation,
     query_curve,
     synthetic,
@@ -19,6 +20,8 @@ _ALL = (
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,
     query_curve.EXPERIMENT,
+    noisy_answers.ROUNDING,
+    noisy_answers.NOISE,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -12,6 +12,7 @@ from expand_and_cluster.queries.drafts import draft_network
 from expand_and_cluster.queries.hessians import is_bent
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler
 from expand_and_cluster.queries.scale import find_scale
 from expand_and_cluster.queries.subspace import Subspace, examine_subspace
@@ -60,6 +61,7 @@ def ask_all(
     *,
     max_queries: int,
     activation: Activation,
+    reader: Reader | None = None,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -74,6 +76,7 @@ def ask_all(
         rng: Source of randomness.
         max_queries: Rows that may be asked in all.
         activation: Activation of the hidden neurons, for the scale.
+        reader: How answers are read; None for logits.
         report: Receives progress.
 
     Raises:
@@ -82,10 +85,12 @@ def ask_all(
     """
     # Not `oracle.left`: a resumed run has its answers already and must draw the same questions.
     left = max_queries
+    reader = reader or Reader("logits")
+    ask = reader.asking(oracle.ask)
     given = not (isinstance(sampler, Gaussian) and sampler.scale is None)
     if isinstance(sampler, Gaussian) and sampler.scale is None:
         found = find_scale(
-            oracle.ask,
+            ask,
             sampler,
             rng,
             activation=activation,
@@ -97,30 +102,33 @@ def ask_all(
     notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
     if isinstance(sampler, Gaussian):
         examined = examine_subspace(
-            oracle.ask,
+            ask,
             sampler,
             rng,
             max_queries=left,
             wider=not given,
             kinked=not is_bent(activation),
+            precision_of=reader.precision,
+            usable=reader.usable,
             report=report,
         )
         left -= examined.queries
         if examined.subspace is not None:
             notes |= examined.subspace.describe()
             return _ask_within(
-                oracle, sampler, rng, examined.subspace, left, activation, notes, report
+                oracle, reader, sampler, rng, examined.subspace, left, activation, notes, report
             )
         notes["subspace"] = examined.note
     drawn = sampler.draw(left, rng)
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
-    pairs = QueryPairs.adopt(drawn, oracle.ask(drawn))
+    pairs = QueryPairs.adopt(drawn, ask(drawn))
     check_informative(pairs, name="the oracle's answers")
     return Answers(pairs, queries=oracle.asked, notes=notes)
 
 
 def _ask_within(
     oracle: Oracle,
+    reader: Reader,
     sampler: Gaussian,
     rng: np.random.Generator,
     subspace: Subspace,
@@ -132,8 +140,10 @@ def _ask_within(
     """Questions within the subspace, and over all inputs for what they leave open."""
     rank, outputs = subspace.rank, subspace.outputs
 
+    over_all = reader.asking(oracle.ask)
+
     def ask(coordinates: np.ndarray) -> np.ndarray:
-        return oracle.ask(subspace.place(coordinates))
+        return over_all(subspace.place(coordinates))
 
     within_bound = rank * (rank + 1 + outputs) / outputs
     least = int(LEAST_PER_BOUND * within_bound)
@@ -145,6 +155,7 @@ def _ask_within(
         rng,
         max_queries=left,
         reserve=least + LEAST_WHOLE,
+        precision=reader.precision(subspace.differences.outputs),
         report=report,
     )
     left -= draft.queries
@@ -169,7 +180,7 @@ def _ask_within(
     check_informative(pairs, name="the oracle's answers")
     notes |= {"questions_within_the_subspace": len(within), "questions_over_all_inputs": count}
     over = sampler.draw(count, rng)
-    whole = QueryPairs.adopt(over, oracle.ask(over))
+    whole = QueryPairs.adopt(over, over_all(over))
     return Answers(pairs, subspace, whole, network, oracle.asked, notes)
 
 

@@ -6,6 +6,7 @@ good to some percent: a student to polish, not a result.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +17,7 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.diagonalise import diagonalise
-from expand_and_cluster.queries.hessians import Ask, ask_hessians, is_bent, queries_for
+from expand_and_cluster.queries.hessians import DOUBLE, Ask, ask_hessians, is_bent, queries_for
 from expand_and_cluster.queries.profiles import PLACES, fit_profiles
 
 # How far from the center the points lie, in units of the questions' spread: near it hardly any
@@ -57,6 +58,7 @@ def draft_network(
     *,
     max_queries: int,
     reserve: int,
+    precision: np.dtype[Any] | None = DOUBLE,
     report: Reporter = silent,
 ) -> Draft:
     """Read a network of `rank` neurons off the outputs' second derivatives.
@@ -69,10 +71,13 @@ def draft_network(
         rng: Source of randomness.
         max_queries: Rows left.
         reserve: Rows of these that must be left over.
+        precision: That of the answers; None if they are too coarse to take differences of.
         report: Told after every point.
     """
     if not is_bent(activation):
         return Draft(None, 0, "the activation has no second derivative")
+    if precision is None:
+        return Draft(None, 0, "answers are too coarse to take differences of")
     available = max_queries - reserve - rank * len(PLACES)
     most = max(1, int(SHARE_OF_BUDGET * available) // queries_for(rank))
     most = min(len(RADII), most, available // queries_for(rank))
@@ -83,7 +88,7 @@ def draft_network(
     base, basis, spent = np.zeros(outputs), np.eye(rank), 0
     for radius in RADII[:most]:
         points.append(radius * rng.standard_normal(rank))
-        hessians, base = ask_hessians(ask, points[-1])
+        hessians, base = ask_hessians(ask, points[-1], precision)
         spent += queries_for(rank)
         size = np.linalg.norm(hessians, axis=(1, 2), keepdims=True)
         hessians = hessians / np.where(size > 0, size, 1.0)

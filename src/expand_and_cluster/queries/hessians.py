@@ -7,6 +7,7 @@ input vectors. This is the use of second derivatives of Fornasier, Klock & Rauch
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,9 +18,10 @@ from expand_and_cluster.core.precision import double
 
 Ask = Callable[[Float[np.ndarray, "rows rank"]], Float[np.ndarray, "rows outputs"]]
 
+DOUBLE = np.dtype(np.float64)
 # Step of a difference, in units of the length of a question, for answers in float64 and in float32:
 # the cube root of their rounding, where the third derivative and rounding err equally.
-STEP = {np.dtype(np.float64): 5e-6, np.dtype(np.float32): 5e-3}
+STEP = {DOUBLE: 5e-6, np.dtype(np.float32): 5e-3}
 # Mean bend, relative to the mean slope, of an activation whose Hessians say something.
 LEAST_BEND = 1e-2
 # Pre-activations over which the bend is looked at.
@@ -32,7 +34,7 @@ def queries_for(rank: int) -> int:
 
 
 def ask_hessians(
-    ask: Ask, point: Float[np.ndarray, " rank"]
+    ask: Ask, point: Float[np.ndarray, " rank"], precision: np.dtype[Any] = DOUBLE
 ) -> tuple[Float[np.ndarray, "outputs rank rank"], Float[np.ndarray, " outputs"]]:
     """Hessians of all outputs at a point, and the outputs there.
 
@@ -42,11 +44,11 @@ def ask_hessians(
     Args:
         ask: Answers coordinates with outputs.
         point: Where; coordinates of questions are about 1.
+        precision: Precision of the answers.
     """
     rank = len(point)
     base = ask(point[None])
-    rounded = np.array_equal(base, base.astype(np.float32))
-    step = float(STEP[np.dtype(np.float32 if rounded else np.float64)] * np.sqrt(rank))
+    step = float(STEP[precision] * np.sqrt(rank))
     moves = step * np.eye(rank)
     rows, columns = np.triu_indices(rank)
     once = ask(point + moves)

@@ -16,14 +16,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian
 
-Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
+Values = Float[np.ndarray, "rows outputs"]
+Ask = Callable[[Float[np.ndarray, "rows inputs"]], Values]
 
 # Step of a difference, in units of the typical distance of a question from the center, for answers
 # in float64 and in float32. It grows with the root of the number of inputs, for among more inputs
@@ -152,6 +153,8 @@ def examine_subspace(
     max_queries: int,
     wider: bool = True,
     kinked: bool = False,
+    precision_of: Callable[[Values], np.dtype[Any] | None] | None = None,
+    usable: Callable[[Values], Bool[np.ndarray, " rows"]] | None = None,
     report: Reporter = silent,
 ) -> Examined:
     """Look for the subspace that the outputs depend on.
@@ -163,6 +166,9 @@ def examine_subspace(
         max_queries: Budget of the whole recovery; two thirds of it at most are spent here.
         wider: Whether questions within the subspace may spread wider than the Gaussian.
         kinked: Whether the neurons bend only in kinks, as those of relu.
+        precision_of: Precision of answers, None if they are too coarse to take differences of;
+            left out, they are looked at.
+        usable: Which answers tell anything; a point with others is left out. Left out, all do.
         report: Told after every point.
     """
     size = sampler.size
@@ -173,23 +179,26 @@ def examine_subspace(
     gradients = np.zeros((0, size))
     questions: list[np.ndarray] = []
     answers: list[np.ndarray] = []
-    precision, step, spent, enough = np.dtype(np.float64), 0.0, 0, most
+    step, spent, enough = 0.0, 0, most
     found: tuple[np.ndarray, np.ndarray, float] | None = None
     for point in range(1, most + 1):
         center = sampler.draw(1, rng)
         base = ask(center)
-        if np.array_equal(base, base.astype(np.float32)):
-            precision = np.dtype(np.float32)
+        precision = (precision_of or _look)(base)
+        if precision is None:
+            return Examined(None, spent + 1, "answers are too coarse to take differences of")
         unit = KINKED_STEP[precision] if kinked else STEP[precision]
         if most < LEAST_POINTS and precision == np.float64 and not kinked:
             unit *= TIGHT
         step = float(unit * sampler.scale * np.sqrt(size))
         moved = center + step * np.eye(size)
         reached = ask(moved)
+        spent += size + 1
+        if usable is not None and not usable(np.concatenate([base, reached])).all():
+            continue
         questions += [center, moved]
         answers += [base, reached]
         gradients = np.concatenate([gradients, (reached - base).T / step])
-        spent += size + 1
         found = _span(gradients, precision)
         rank = "" if found is None else f", rank {found[0].shape[1]}"
         report(Progress("find the subspace", point, enough, note=f"{spent} queries{rank}"))
@@ -216,6 +225,11 @@ def examine_subspace(
         step=step,
     )
     return Examined(subspace, spent)
+
+
+def _look(answers: Values) -> np.dtype[Any]:
+    single = np.array_equal(answers, answers.astype(np.float32))
+    return np.dtype(np.float32 if single else np.float64)
 
 
 def _span(

@@ -16,6 +16,7 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.readout import KINDS, Readout
 from expand_and_cluster.queries.samplers import Pool, Sampler, as_sampler
 
 FITS = ("levenberg_marquardt", "adam", "gradient_flow")
@@ -39,6 +40,7 @@ class Request:
         min_cluster_fraction: Share of the students that a cluster needs, 0 to 1.
         max_cluster_angle: Largest median angle within a cluster, in radians.
         outputs: What the teacher's outputs are.
+        noise: Standard deviation of the noise in what is read of the outputs; None if unknown.
         seed: Decides everything random.
         fit: How students are trained.
         time_budget: Seconds.
@@ -57,6 +59,7 @@ class Request:
     min_cluster_fraction: float | None
     max_cluster_angle: float | None
     outputs: str
+    noise: float | None
     seed: int
     fit: str | None
     time_budget: float | None
@@ -83,6 +86,7 @@ def validate_request(
     min_cluster_fraction: Any = None,
     max_cluster_angle: Any = None,
     outputs: Any = "logits",
+    noise: Any = None,
     max_queries: Any = None,
     seed: Any = 0,
     fit: Any = None,
@@ -101,7 +105,8 @@ def validate_request(
         students: At least 2.
         min_cluster_fraction: Above 0, at most 1, or None.
         max_cluster_angle: Radians, above 0, at most pi / 2, or None.
-        outputs: "logits".
+        outputs: One of `readout.KINDS`.
+        noise: Above 0, or None.
         max_queries: At least 1; needed with a teacher only.
         seed: At least 0.
         fit: One of `FITS`, or None.
@@ -115,7 +120,7 @@ def validate_request(
     Raises:
         InvalidInputError: Says in one sentence which argument, what came and what was expected.
     """
-    settings = {
+    settings: dict[str, Any] = {
         "hidden_layers": _hidden_layers(hidden_layers),
         "width": None if width is None else _whole("width", width, 1),
         "students": _whole("students", students, 2, why="clusters are what students agree on"),
@@ -124,6 +129,7 @@ def validate_request(
             "max_cluster_angle", max_cluster_angle, math.pi / 2, "pi / 2 (radians)"
         ),
         "outputs": _outputs(outputs),
+        "noise": _number("noise", noise, math.inf, "infinity"),
         "seed": _whole("seed", seed, 0),
         "fit": _fit(fit),
         "time_budget": _number("time_budget", time_budget, math.inf, "infinity"),
@@ -134,6 +140,7 @@ def validate_request(
     if isinstance(source, QueryPairs):
         _refuse_with_pairs(inputs, max_queries)
         check_informative(source)
+        Readout(settings["outputs"], source.output_size).check(source.outputs, "pairs")
         return Request(pairs=source, function=None, sampler=None, max_queries=None, **settings)
     _check_teacher(source)
     sampler = _sampler(source, inputs)
@@ -226,19 +233,15 @@ def _activation(value: Any) -> Activation:
 
 
 def _outputs(value: Any) -> str:
+    kinds = " or ".join(f'"{kind}"' for kind in KINDS)
     if not isinstance(value, str):
         kind = "an array" if hasattr(value, "__array__") else repr(value)
         raise InvalidInputError(
-            f'outputs must be "logits", got {kind}; answers belong in eac.QueryPairs(inputs, '
+            f"outputs must be {kinds}, got {kind}; answers belong in eac.QueryPairs(inputs, "
             "outputs)."
         )
-    if value == "probabilities":
-        raise InvalidInputError(
-            'outputs="probabilities" is not supported in this version; give logits (before the '
-            "softmax)."
-        )
-    if value != "logits":
-        raise InvalidInputError(f'outputs must be "logits", got {value!r}.')
+    if value not in KINDS:
+        raise InvalidInputError(f"outputs must be {kinds}, got {value!r}.")
     return value
 
 

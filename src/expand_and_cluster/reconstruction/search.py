@@ -105,6 +105,8 @@ class Search:
         held: Whether the pairs hold the weights of an exact network in their places; while they do
             not, the search goes on.
         draft: Student to begin with, in place of a first ensemble.
+        accepts: Whether the network found so far, in standardised coordinates, needs no further
+            search although it is not exact; None if none does.
         deadline: `time.monotonic()` after which the search ends with what it has.
     """
 
@@ -119,6 +121,7 @@ class Search:
         report: Reporter,
         held: Callable[[Network, TrainingData], bool],
         draft: Network | None = None,
+        accepts: Callable[[Network], bool] | None = None,
         deadline: float | None = None,
     ) -> None:
         """Store the pairs and settings."""
@@ -131,6 +134,7 @@ class Search:
         self._report = report
         self._held = held
         self._draft = draft
+        self._accepts = accepts
         self._deadline = deadline
         self._asked: tuple[Network, bool] | None = None
         self._benches: dict[tuple[int, bool], Workbench] = {}
@@ -222,8 +226,8 @@ class Search:
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
-            self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
-            if self._exact(bench):
+            better = self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
+            if self._exact(bench) or (better and self._accepted()):
                 return True
             if self._late():
                 break
@@ -297,10 +301,11 @@ class Search:
         source: str,
         population: Population,
         consensus: Consensus | None,
-    ) -> None:
+    ) -> bool:
+        """Keep a network if it is the best so far; whether it is."""
         error = float(np.mean((rebuilt.network(self.held_out.inputs) - self.held_out.targets) ** 2))
         if not np.isfinite(error):
-            return
+            return False
         best = self.outcome.rebuilt
         # Where both are exact, rounding must not decide for the wider one.
         if best is not None and best.exact and rebuilt.exact:
@@ -311,6 +316,13 @@ class Search:
             self.outcome.rebuilt, self.outcome.held_out = rebuilt, error
             self.outcome.source = source
             self.outcome.population, self.outcome.consensus = population, consensus
+        return better
+
+    def _accepted(self) -> bool:
+        rebuilt = self.outcome.rebuilt
+        if self._accepts is None or rebuilt is None or rebuilt.exact:
+            return False
+        return self._accepts(rebuilt.network)
 
     def _exact(self, bench: Workbench) -> bool:
         rebuilt = self.outcome.rebuilt

@@ -10,6 +10,7 @@ from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.strict_json import loads
 from expand_and_cluster.experiments.studies import MANIFEST, Row, read_rows
 from expand_and_cluster.report import style
+from expand_and_cluster.report.noise_curve import draw_noise_curve
 from expand_and_cluster.report.query_curve import draw_query_curve
 from expand_and_cluster.report.study import (
     draw_study,
@@ -57,6 +58,9 @@ def write_study(folder: Path) -> list[Path]:
     elif name == "query-curve":
         written.append(folder / "query-curve.png")
         style.save(draw_query_curve(plain), written[-1])
+    elif name in ("rounding", "noise"):
+        written.append(folder / f"{name}.png")
+        style.save(draw_noise_curve(plain, decimals=name == "rounding"), written[-1])
     return written
 
 
@@ -69,7 +73,30 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_asked(row) for row in rows]
     if name == "query-curve":
         return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
+    if name in ("rounding", "noise"):
+        return [_at_level(level, rows) for level in sorted(_values(rows, "level"))]
     return summarise_study(rows)
+
+
+def _at_level(level: float, rows: Sequence[Row]) -> Row:
+    chosen = [row for row in rows if row["level"] == level]
+    stated = [row for row in chosen if row["standard_error"] is not None]
+
+    def middle(key: str) -> float | None:
+        return float(np.median([row[key] for row in stated])) if stated else None
+
+    return {
+        "level": level,
+        "recoveries": len(chosen),
+        "exact_width": sum(row["found_width"] == row["width"] for row in chosen),
+        "neurons": sum(row["neurons"] for row in chosen),
+        "of": sum(row["width"] for row in chosen),
+        "identified": sum(bool(row["identified"]) for row in chosen),
+        "weight_error": middle("weight_error"),
+        "standard_error": middle("standard_error"),
+        "covered": float(np.mean([row["covered"] for row in stated])) if stated else None,
+        "seconds": float(np.mean([row["seconds"] for row in chosen])),
+    }
 
 
 def _counted(row: Row) -> Row:

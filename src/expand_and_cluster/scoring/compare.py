@@ -1,7 +1,7 @@
 """How far a recovered network is from the true one, once all that nobody can see is undone."""
 
 from dataclasses import dataclass, field
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +12,11 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
+from expand_and_cluster.queries.readout import KINDS
 from expand_and_cluster.scoring.alignment import MATCHING_LIMIT, LayerMatch, align
 from expand_and_cluster.scoring.distance import paired_cosine_distances
 from expand_and_cluster.scoring.wiring import Wiring
+from expand_and_cluster.symmetries.shared_logits import centre_outputs
 
 
 @runtime_checkable
@@ -34,6 +36,11 @@ class Recovered(Protocol):
     @property
     def held_inputs(self) -> np.ndarray:
         """Values at which the masked inputs were held, (d_in,)."""
+        ...
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What was chosen; `outputs` says what the answers were."""
         ...
 
 
@@ -133,6 +140,7 @@ def compare(
     masked_inputs: ArrayLike | None = None,
     held_inputs: ArrayLike | float | None = None,
     matching_limit: float = MATCHING_LIMIT,
+    outputs: str | None = None,
 ) -> Comparison:
     """Compare a recovered network with its teacher.
 
@@ -149,6 +157,9 @@ def compare(
             weight counts as part of the bias. None: those of the recovery, or zero.
         matching_limit: A pair at this distance or beyond is a missing neuron and one in excess;
             see `scoring.alignment.match`. The default 0.5 is an angle of 60 degrees.
+        outputs: "logits", or what hides a number that all logits of an input share:
+            "probabilities" or "log_probabilities"; both networks' outputs are then centred over
+            the classes first. None: what the recovery was given, or "logits".
 
     Returns:
         The comparison.
@@ -159,6 +170,13 @@ def compare(
     """
     network = _network_of(recovered)
     _check(network, teacher)
+    if outputs is None:
+        given = not isinstance(recovered, Network)
+        outputs = recovered.settings.get("outputs", "logits") if given else "logits"
+    if outputs not in KINDS:
+        raise InvalidInputError(f"outputs must be one of {', '.join(KINDS)}, got {outputs!r}.")
+    if outputs != "logits":
+        network, teacher = centre_outputs(network), centre_outputs(teacher)
     if not matching_limit > 0:
         raise InvalidInputError(f"matching_limit must be positive, got {matching_limit}.")
     if not isinstance(recovered, Network):
@@ -179,16 +197,16 @@ def compare(
     known = [neuron for neuron in neurons if neuron.teacher is not None]
     missing = sum(neuron.recovered is None for neuron in known)
     excess = len(neurons) - len(known)
-    inputs = np.array([neuron.input_distance for neuron in known])
-    outputs = np.array([neuron.output_distance for neuron in known])
+    into = np.array([neuron.input_distance for neuron in known])
+    out_of = np.array([neuron.output_distance for neuron in known])
     return Comparison(
         missing=missing,
         excess=excess,
         size_ratio=sum(network.hidden_widths) / sum(teacher.hidden_widths),
-        mean_input_distance=float(inputs.mean()),
-        max_input_distance=float(inputs.max()),
-        mean_output_distance=float(outputs.mean()),
-        max_output_distance=float(outputs.max()),
+        mean_input_distance=float(into.mean()),
+        max_input_distance=float(into.max()),
+        mean_output_distance=float(out_of.mean()),
+        max_output_distance=float(out_of.max()),
         max_weight_error=np.inf if missing or excess else mine.largest_difference(true),
         neurons=neurons,
         _recovered=network,

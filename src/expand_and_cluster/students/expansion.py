@@ -22,6 +22,10 @@ WIDEST = 1024
 # steps a student just wide enough often ends in a poor minimum (paper, Fig. 4C); with first-order
 # steps the criterion itself is only met well above the teacher's width, and wider still overfits.
 MARGIN = {"levenberg_marquardt": 2, "adam": 1, "gradient_flow": 2}
+# Where the noise is known, held-out error in units of it that counts as near zero.
+ABOVE_NOISE = 2.0
+# Errors within this factor are the same.
+LEVEL = 1.1
 
 
 @dataclass(frozen=True)
@@ -51,6 +55,7 @@ def expand(
     seed: int,
     students: int = 2,
     method: str | None = None,
+    noise: float = 0.0,
     report: Reporter = silent,
     deadline: float | None = None,
 ) -> Expansion:
@@ -66,6 +71,7 @@ def expand(
         seed: Seed of the students.
         students: How many at each width.
         method: Way of fitting; None chooses by the number of inputs.
+        noise: Root mean square of the targets' noise, where it is known.
         report: Receives progress.
         deadline: `time.monotonic()` after which growth ends.
 
@@ -76,7 +82,7 @@ def expand(
     inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
     # One way of fitting for all widths, so that the points of the curve can be compared.
     chosen = method or default_fit(inputs, 32)
-    width, criterion = NARROWEST[chosen], CRITERION[chosen]
+    width, criterion = NARROWEST[chosen], max(CRITERION[chosen], ABOVE_NOISE * noise)
     widths: list[int] = []
     losses: list[np.ndarray] = []
     while True:
@@ -107,12 +113,23 @@ def expand(
         equations = len(data.inputs) * outputs
         too_wide = 2 * width * (inputs + 1 + outputs) > equations or 2 * width > WIDEST
         late = deadline is not None and time.monotonic() > deadline
-        if reached or too_wide or late:
+        if reached or too_wide or late or _level(losses):
             break
         width *= 2
     curve = np.array(losses)
-    best = widths[int(np.argmin(np.nanmin(curve, axis=1)))]
+    least = np.nanmin(curve, axis=1)
+    best = widths[int(np.argmin(least))]
+    if not reached and _level(losses):
+        # Noise, it seems: the first width that is as good as any meets what can be met.
+        criterion = float(LEVEL * least.min())
+        width, reached = widths[int(np.argmax(least <= criterion))], True
     wider = MARGIN[chosen] * width
     affordable = wider * (inputs + 1 + outputs) <= equations
     pick = (wider if affordable else width) if reached else best
     return Expansion(np.array(widths), curve, criterion, pick, reached)
+
+
+def _level(losses: list[np.ndarray]) -> bool:
+    """Whether doubling the width twice has not made students better, so that nothing will."""
+    best = [float(np.nanmin(each)) for each in losses]
+    return len(best) >= 4 and min(best[-2:]) > min(best[:-2]) / LEVEL

@@ -135,36 +135,40 @@ def judge(
             f"an affine map (weights up to {skip_left:.1e}) is left over that no choice of signs "
             "folds away"
         )
-    lonely = int(sum(len(s) < 2 for s in support.students))
-    if lonely:
-        reasons.append(
-            f"{lonely} of {len(support.students)} neurons are held by fewer than two "
-            "students, and rest on the exact fit alone"
-        )
-    else:
-        least = min(len(s) for s in support.students)
-        reasons.append(f"every neuron is held by at least {least} students")
+    reasons.append(say_support(support))
     identified = exact and held and skip_left == 0.0
     shared = float(np.mean([len(s) >= 2 for s in support.students]))
     if identified:
         worst = float((error / size)[~loose].max())
-        confidence = _confidence(held_out / explained, worst, shared)
+        confidence = confidence_of(held_out / explained - 1.0, worst / WEIGHT_TOLERANCE, shared)
     else:
         # Digits of the outputs that are right say how near the network is, not that it is it.
         confidence = float(np.clip(-np.log10(max(held_out, 1e-16)) / 40.0, 0.0, 0.4))
     return Finding(identified, confidence, tuple(reasons), masked)
 
 
-def _confidence(excess: float, worst: float, shared: float) -> float:
+def say_support(support: Support) -> str:
+    """How many students hold the neurons, in a sentence."""
+    lonely = int(sum(len(s) < 2 for s in support.students))
+    if lonely:
+        return (
+            f"{lonely} of {len(support.students)} neurons are held by fewer than two "
+            "students, and rest on the fit alone"
+        )
+    least = min(len(s) for s in support.students)
+    return f"every neuron is held by at least {least} students"
+
+
+def confidence_of(excess: float, worst: float, shared: float) -> float:
     """What is left of certainty: each kind of evidence takes away by how near its limit it is.
 
     Args:
-        excess: Held-out error in units of what rounding explains, at most `NOISE_FACTOR`.
-        worst: Largest relative error of a held weight, at most `WEIGHT_TOLERANCE`.
+        excess: Held-out error beyond what rounding explains, in units of it.
+        worst: Largest error of a held weight, as a share of the largest allowed.
         shared: Share of the neurons that at least two students hold.
     """
-    fit = 0.1 * max(excess - 1.0, 0.0) / NOISE_FACTOR
-    pinned = 0.1 * min(worst / WEIGHT_TOLERANCE, 1.0) ** 0.5
+    fit = 0.1 * max(excess, 0.0) / NOISE_FACTOR
+    pinned = 0.1 * min(worst, 1.0) ** 0.5
     return SUREST * (1.0 - fit) * (1.0 - pinned) * (1.0 - 0.05 * (1.0 - shared))
 
 
