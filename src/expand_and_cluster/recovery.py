@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.activation_choice import ActivationChoice
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.strict_json import plain
@@ -150,6 +151,7 @@ class Recovery(_Record):
         curves: How the students trained.
         expansion: How their width was found, or None if it was given.
         clustering: Vectors, tree and cut, or None if nothing was clustered.
+        activations: How the activation was named, or None if it was given.
     """
 
     network: Network
@@ -164,6 +166,7 @@ class Recovery(_Record):
     curves: LossCurves
     expansion: ExpansionCurve | None = field(default=None)
     clustering: Clustering | None = field(default=None)
+    activations: ActivationChoice | None = field(default=None)
 
     def __post_init__(self) -> None:
         """Keep settings as plain values, which a file gives back as they were."""
@@ -192,6 +195,8 @@ class Recovery(_Record):
             *(f"  - {reason}" for reason in self.verdict.reasons),
             f"{_count(self.queries, 'query', 'queries')}, {self.seconds:.1f} s",
         ]
+        if self.activations is not None:
+            lines.insert(1, str(self.activations))
         masked = int(np.sum(self.masked_inputs))
         if masked:
             lines.append(f"{_count(masked, 'masked input')} of {self.masked_inputs.size}")

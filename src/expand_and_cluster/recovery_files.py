@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from expand_and_cluster.activation_choice import ActivationChoice
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import write_atomically
 from expand_and_cluster.core.errors import FileFormatError
@@ -101,6 +103,7 @@ def _record(recovery: Recovery) -> dict[str, Any]:
         "stops": recovery.curves.codes,
         "expansion": expansion and {"criterion": expansion.criterion, "chosen": expansion.chosen},
         "clustering": clustering and {"height": clustering.height},
+        "activations": recovery.activations and asdict(recovery.activations),
         "versions": versions(),
     }
 
@@ -130,6 +133,7 @@ def _rebuild(network: Any, record: dict[str, Any], arrays: dict[str, np.ndarray]
         return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 
     verdict, expansion, clustering = (record[k] for k in ("verdict", "expansion", "clustering"))
+    named = record.get("activations")
     return Recovery(
         network=network,
         verdict=Verdict(**{**verdict, "reasons": tuple(verdict["reasons"])}),
@@ -143,6 +147,7 @@ def _rebuild(network: Any, record: dict[str, Any], arrays: dict[str, np.ndarray]
         curves=LossCurves(**group("curves"), codes=tuple(record["stops"])),
         expansion=expansion and ExpansionCurve(**group("expansion"), **expansion),
         clustering=clustering and Clustering(**group("clustering"), **clustering),
+        activations=named and ActivationChoice.from_json(named),
     )
 
 

@@ -130,7 +130,6 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "empty pool": (lambda: asking(inputs=Pool(np.ones((0, 3)))), "Pool array must have at least"),
     # The activation
     "unknown activation": (lambda: call(pairs(), activation="tahn"), "'tahn' is not in the cata"),
-    "auto": (lambda: call(pairs(), activation="auto"), 'activation="auto".*not supported.*tanh'),
     "activation a number": (lambda: call(pairs(), activation=3), "activation must be a name or"),
     "affine activation": (lambda: call(pairs(), activation=lambda z: 2 * z + 1), "affine"),
     "activation of a sum": (lambda: call(pairs(), activation=jnp.sum), "must be elementwise"),

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from expand_and_cluster.experiments import (
+    auto_activation,
     chosen_queries,
     every_activation,
     overparameterisation,
@@ -15,6 +16,7 @@ from expand_and_cluster.experiments.experiment import Experiment
 _ALL = (
     synthetic.EXPERIMENT,
     every_activation.EXPERIMENT,
+    auto_activation.EXPERIMENT,
     overparameterisation.EXPERIMENT,
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,

@@ -45,7 +45,7 @@ def ask_all(
     rng: np.random.Generator,
     *,
     max_queries: int,
-    activation: Activation,
+    activation: Activation | None,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -59,7 +59,7 @@ def ask_all(
         sampler: Where questions come from.
         rng: Source of randomness.
         max_queries: Rows that may be asked in all.
-        activation: Activation of the hidden neurons, for the scale.
+        activation: Activation of the hidden neurons, for the scale; None if it is not known.
         report: Receives progress.
 
     Raises:

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.refit import remove_by_refit
 from expand_and_cluster.reconstruction.spanned import remove_spanned
 from expand_and_cluster.reconstruction.steps import Taken, simplify
 from expand_and_cluster.reconstruction.unskip import Unskipped, unskip
@@ -66,7 +67,9 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
     beyond the data and linear groups folded into an affine map, opposite copies merged, and signs
     chosen such that the affine map vanishes. Where no choice does it, neurons beyond the data stay
     neurons; if that is not enough either, the map stays in `network.skip`.
-    Last, neurons that the others span exactly on the inputs are removed.
+    Last, neurons that the others span on the inputs are removed: exactly, or once all weights are
+    fitted again to the network's own outputs, within its error. That is what trained students need,
+    whose copies are not quite copies.
 
     Several hidden layers are reduced one after the other, the first one first. An affine map of a
     layer's inputs has no place in an ordinary network there: what would leave one stays.
@@ -157,6 +160,9 @@ def _rewrite(
         bool(terms.affine[:, :-1].any()) or (rule is not None and rule.linear != 0.0)
     )
     for each in remove_spanned(now, sampled, sorting, wanted, affine=may_be_affine):
+        taken.append(each)
+        now = each
+    for each in remove_by_refit(now, sampled, sorting, wanted, affine=may_be_affine):
         taken.append(each)
         now = each
     if not len(now.terms.vectors):

@@ -65,6 +65,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_success(factor, rows) for factor in sorted(_values(rows, "overparameterisation"))]
     if name == "activations":
         return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
+    if name == "auto-activation":
+        return [_named(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
     if name == "query-curve":
@@ -75,6 +77,11 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _counted(row: Row) -> Row:
     names = ("queries", "share", "width", "found_width", "neurons", "max_weight_error")
     return {key: row[key] for key in (*names, "identified", "recovery_seconds", "peak_gib")}
+
+
+def _named(row: Row) -> Row:
+    names = ("activation", "seed", "named", "equivalent", "decided", "runner_up", "margin")
+    return {key: row[key] for key in (*names, "max_weight_error", "seconds")}
 
 
 def _asked(row: Row) -> Row:
