@@ -36,9 +36,9 @@ def recover_unknown(
 ) -> Recovery:
     """Name the activation and recover the network with it.
 
-    One activation of every class of equivalent ones is screened. Those that reach rounding, or the
-    best two where none does, are each given an ordinary recovery, whose verdict decides: a wrong
-    activation leaves an error, a skip, or neurons to spare.
+    One activation of every class of equivalent ones is screened. Those that reach rounding, with
+    their near relations, or the best two where none does, are each given an ordinary recovery,
+    whose verdict decides: a wrong activation leaves an error, a skip, or neurons to spare.
 
     Args:
         screen: Ranks activations.
@@ -57,7 +57,7 @@ def recover_unknown(
     trials = _screened(screen, [members[0] for members in classes], checkpoint)
     tried: dict[str, Recovery] = {}
     failure: EacError | None = None
-    for trial in [each for each in trials if each.reached] or trials[:TRIED]:
+    for trial in _finalists(trials):
         if tried and deadline is not None and time.monotonic() > deadline:
             break
         name = trial.activation.name
@@ -74,6 +74,22 @@ def recover_unknown(
     return _with_choice(best, trials, tried)
 
 
+def _finalists(trials: Sequence[Trial]) -> Sequence[Trial]:
+    """Candidates at rounding, and those that differ from one of them by a linear part only.
+
+    Twice as many neurons make up for the linear part (relu and leaky_relu), so that students at
+    rounding do not decide between these: the whole recovery does.
+    """
+    reached = [trial for trial in trials if trial.reached]
+    return [
+        trial
+        for trial in trials
+        if any(
+            trial is each or find_relation(trial.activation, each.activation) for each in reached
+        )
+    ] or trials[:TRIED]
+
+
 def _flaws(recovery: Recovery) -> tuple[bool, bool, int]:
     network = recovery.network
     return not recovery.verdict.identified, network.skip is not None, network.hidden_widths[0]
@@ -85,8 +101,11 @@ def _with_choice(best: Recovery, trials: Sequence[Trial], tried: dict[str, Recov
         each.name: find_relation(chosen, each) for each in catalogue.values() if each is not chosen
     }
     equivalent = tuple(
-        name for name, relation in related.items()
-        if relation is not None and _no_skip(relation.rewrite(best.network, catalogue[name]))
+        name
+        for name, relation in related.items()
+        if relation is not None
+        and (relation.slope == 0.0 or best.network.skip is None)
+        and _no_skip(relation.rewrite(best.network, catalogue[name]))
     )  # fmt: skip
     rivals = [
         name

@@ -10,6 +10,7 @@ from expand_and_cluster.experiments import (
     overparameterisation,
     query_curve,
     synthetic,
+    trained_students,
 )
 from expand_and_cluster.experiments.experiment import Experiment
 
@@ -17,6 +18,7 @@ _ALL = (
     synthetic.EXPERIMENT,
     every_activation.EXPERIMENT,
     auto_activation.EXPERIMENT,
+    trained_students.EXPERIMENT,
     overparameterisation.EXPERIMENT,
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,

@@ -1,6 +1,6 @@
 """Reduce any network to the neurons that its function needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -29,6 +29,8 @@ class Step:
             spread; in a network of several hidden layers, of what the layer adds to the next.
         neurons: The neurons that took part, as numbered in the first network.
         layer: Hidden layer, 0 for the first.
+        network: What is left of the layer, with the one after it as output, on the inputs that
+            reach it; its activation's symmetry is about zero.
     """
 
     width: int
@@ -36,6 +38,7 @@ class Step:
     error: float
     neurons: tuple[int, ...] = ()
     layer: int = 0
+    network: Network | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,18 @@ class Reduction:
     steps: tuple[Step, ...]
     error: float
     sign_choices: int | None = None
+
+    def __str__(self) -> str:
+        """A line for every step, and one for the result."""
+        lines = ["layer left     error step"]
+        lines += [
+            f"{step.layer:5d} {step.width:4d} {step.error:9.1e} {step.reason}: "
+            f"{', '.join(map(str, step.neurons))}"
+            for step in self.steps
+        ]
+        widths = "-".join(map(str, self.network.widths))
+        skip = "" if self.network.skip is None else " with a skip"
+        return "\n".join([*lines, f"reduced to {widths}{skip}, error {self.error:.1e}"])
 
 
 def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -> Reduction:
@@ -142,6 +157,7 @@ def _reduce_layer(
             each.error / sorting.scale,
             each.neurons,
             layer,
+            each.terms.network(part.activation),
         )
         for each in taken
     ]

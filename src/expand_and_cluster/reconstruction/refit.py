@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Candidate, Workbench
 from expand_and_cluster.reconstruction.prune import without
 from expand_and_cluster.reconstruction.spanned import removal_costs
 from expand_and_cluster.reconstruction.steps import Taken
@@ -65,13 +65,15 @@ def remove_by_refit(
         if found is None:
             return
         gone, candidate = found
+        allowed = np.sqrt(2.0 * AT_FLOOR * bench.floor(candidate))
         left = Terms.of(standard.restore(candidate.compact()).at_rest())
         off = rms(sampled.outputs(left) - first)
-        if off > sorting.tolerance.change:
+        # Fitting stops where rounding could explain the rest, which may be above the tolerance.
+        if off > max(sorting.tolerance.change, allowed * sorting.scale):
             return
-        kept = tuple(name for place, name in zip(places, names, strict=True) if place != gone)
-        dropped = next(name for place, name in zip(places, names, strict=True) if place == gone)
-        places, names = places[places != gone], kept
+        at = int(np.searchsorted(places, gone))
+        dropped, names = names[at], names[:at] + names[at + 1 :]
+        places = np.delete(places, at)
         yield Taken(REFITTED, (dropped,), left, names, off)
 
 

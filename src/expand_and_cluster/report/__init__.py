@@ -2,6 +2,7 @@
 
 from expand_and_cluster.report.dendrogram import draw_dendrogram
 from expand_and_cluster.report.expansion import draw_expansion
+from expand_and_cluster.report.explanation import write_explanation
 from expand_and_cluster.report.losses import draw_losses
 from expand_and_cluster.report.network import draw_input_weights
 from expand_and_cluster.report.neurons import (
@@ -10,6 +11,7 @@ from expand_and_cluster.report.neurons import (
     draw_teacher_distances,
 )
 from expand_and_cluster.report.pictures import write_pictures
+from expand_and_cluster.report.reduction import draw_reduction
 from expand_and_cluster.report.similarity import draw_similarity
 from expand_and_cluster.report.studies import write_study
 from expand_and_cluster.report.study import (
@@ -20,6 +22,7 @@ from expand_and_cluster.report.study import (
     wilson_interval,
 )
 from expand_and_cluster.report.tables import csv_table, markdown_table, write_table
+from expand_and_cluster.report.types import draw_neuron_types
 
 __all__ = [
     "NeuronDistances",
@@ -29,6 +32,8 @@ __all__ = [
     "draw_expansion",
     "draw_input_weights",
     "draw_losses",
+    "draw_neuron_types",
+    "draw_reduction",
     "draw_similarity",
     "draw_study",
     "draw_success_rates",
@@ -37,6 +42,7 @@ __all__ = [
     "recovered",
     "summarise_study",
     "wilson_interval",
+    "write_explanation",
     "write_pictures",
     "write_study",
     "write_table",
