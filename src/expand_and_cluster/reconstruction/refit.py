@@ -19,6 +19,8 @@ REFITTED = "the others give the same outputs once fitted again"
 LARGEST_COST = 0.1
 # How many neurons are tried, cheapest first, before nothing is to spare any more.
 TRIES = 4
+# Signs can be told only if the fit goes on to the last digit that can be had.
+BEYOND = 1e-3
 # Rows that are fitted; what is reached is measured on all.
 ROWS = 4096
 
@@ -83,7 +85,7 @@ def _smaller(bench: Workbench, candidate: Candidate) -> tuple[int, Candidate] | 
     for neuron in np.argsort(costs)[: min(TRIES, candidate.width)]:
         if np.sqrt(costs[neuron]) > LARGEST_COST:
             return None
-        left = bench.polish(without(bench, candidate, int(neuron)))
+        left = bench.polish(without(bench, candidate, int(neuron)), beyond=BEYOND)
         if bench.at_floor(left):
             return int(neuron), left
     return None

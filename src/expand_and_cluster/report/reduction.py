@@ -96,7 +96,7 @@ def _title(steps: Sequence[Step]) -> str:
     return f"{_wrapped(last.reason + many)}\n{last.width} left, error {style.short(last.error)}"
 
 
-def _wrapped(text: str, letters: int = 36) -> str:
+def _wrapped(text: str, letters: int = 40) -> str:
     words, lines = text.split(), [""]
     for word in words:
         if len(lines[-1]) + len(word) > letters:
