@@ -110,7 +110,9 @@ def _with_choice(best: Recovery, trials: Sequence[Trial], tried: dict[str, Recov
     rivals = [
         name
         for name, recovery in tried.items()
-        if name not in (chosen.name, *equivalent) and _flaws(recovery) <= _flaws(best)
+        if name not in (chosen.name, *equivalent)
+        and recovery.verdict.identified
+        and _flaws(recovery) <= _flaws(best)
     ]
     errors = {trial.activation.name: trial.error for trial in trials}
     others = [name for name in errors if name != chosen.name and not related[name]]

@@ -20,7 +20,7 @@ TOLERANCE = 1e-9
 # Stretches to start the search from. The positive ones first: relu is also leaky_relu turned round.
 STRETCHES = (1.0, 0.4, 2.5, -1.0)
 # A search that is on its way to an exact answer needs about ten steps.
-STEPS = 25
+STEPS = 15
 _POINTS = np.concatenate([-PROBES[::-1], [0.0], PROBES])
 
 
@@ -83,6 +83,8 @@ def find_relation(one: Activation, other: Activation) -> Relation | None:
         one: The activation to make.
         other: The one to make it of.
     """
+    if _parity(one) != _parity(other):
+        return None
     wanted = _values(one, _POINTS)
     size = 1.0 + np.abs(wanted)
 
@@ -121,6 +123,12 @@ def equivalence_classes(activations: Iterable[Activation]) -> list[list[Activati
         else:
             classes.append([activation])
     return classes
+
+
+def _parity(activation: Activation) -> int:
+    """Odd, even or neither, about any centre and up to an affine part: no relation changes it."""
+    flip = activation.symmetry.flip
+    return 0 if flip is None else flip.sign
 
 
 def _values(activation: Activation, points: Float[np.ndarray, " points"]) -> np.ndarray:
