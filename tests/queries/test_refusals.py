@@ -195,7 +195,7 @@ def test_good_pairs_pass_in_final_types(tmp_path: Path) -> None:
         checkpoint=str(tmp_path / "new" / "folder"),
     )
     assert request.input_size == 3
-    assert request.activation.name == "tanh"
+    assert request.named.name == "tanh"
     assert [type(v) for v in (request.width, request.students, request.seed)] == [int] * 3
     assert (request.min_cluster_fraction, request.max_cluster_angle) == (1.0, 0.5)
     assert request.checkpoint == tmp_path / "new" / "folder"

@@ -82,9 +82,9 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
     beyond the data and linear groups folded into an affine map, opposite copies merged, and signs
     chosen such that the affine map vanishes. Where no choice does it, neurons beyond the data stay
     neurons; if that is not enough either, the map stays in `network.skip`.
-    Last, neurons that the others span on the inputs are removed: exactly, or once all weights are
-    fitted again to the network's own outputs, within its error. That is what trained students need,
-    whose copies are not quite copies.
+    Last, neurons that the others span exactly on the inputs are removed; and, where the error is
+    given, those that are to spare once the rest is fitted again to the network's own outputs,
+    within that error. Trained students, whose copies are not quite copies, need this.
 
     Several hidden layers are reduced one after the other, the first one first. An affine map of a
     layer's inputs has no place in an ordinary network there: what would leave one stays.

@@ -47,7 +47,9 @@ def remove_by_refit(
     """
     terms, names = now.terms, now.names
     weights = terms.vectors.size + terms.outputs.size + terms.affine.size
-    if len(terms.vectors) < 2 or len(sampled.inputs) * first.shape[1] < weights:
+    # How well to fit must be known; an error read off the network says what copies are alone.
+    known = sorting.tolerance.source == "given"
+    if not known or len(terms.vectors) < 2 or len(sampled.inputs) * first.shape[1] < weights:
         return
     fixed = sampled.inputs if affine else sampled.inputs[:, -1:]
     values = sampled.values(sampled.pre_activations(terms.vectors))

@@ -83,7 +83,9 @@ def find_relation(one: Activation, other: Activation) -> Relation | None:
         one: The activation to make.
         other: The one to make it of.
     """
-    if _parity(one) != _parity(other):
+    flips = one.symmetry.flip, other.symmetry.flip
+    # Odd stays odd, and even stays even, up to an affine part.
+    if flips[0] is not None and flips[1] is not None and flips[0].sign != flips[1].sign:
         return None
     wanted = _values(one, _POINTS)
     size = 1.0 + np.abs(wanted)
@@ -123,12 +125,6 @@ def equivalence_classes(activations: Iterable[Activation]) -> list[list[Activati
         else:
             classes.append([activation])
     return classes
-
-
-def _parity(activation: Activation) -> int:
-    """Odd, even or neither, about any centre and up to an affine part: no relation changes it."""
-    flip = activation.symmetry.flip
-    return 0 if flip is None else flip.sign
 
 
 def _values(activation: Activation, points: Float[np.ndarray, " points"]) -> np.ndarray:
