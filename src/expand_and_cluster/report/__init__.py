@@ -1,5 +1,6 @@
 """Figures and tables drawn from run folders and studies; nothing here computes a result."""
 
+from expand_and_cluster.report.activations import draw_activation_ranking
 from expand_and_cluster.report.dendrogram import draw_dendrogram
 from expand_and_cluster.report.expansion import draw_expansion
 from expand_and_cluster.report.explanation import write_explanation
@@ -27,6 +28,7 @@ from expand_and_cluster.report.types import draw_neuron_types
 __all__ = [
     "NeuronDistances",
     "csv_table",
+    "draw_activation_ranking",
     "draw_agreement",
     "draw_dendrogram",
     "draw_expansion",
