@@ -23,8 +23,9 @@ WIDTHS = {
 # and little more than the teacher's width often ends in a poor minimum, where others do better.
 GRACE = 2
 LEAST = 3
-# Relative root mean squared error on held-out pairs that only the right activation reaches. Of 33
-# teachers of every activation, the right one ended below 1e-13, others above 1e-5.
+# Relative root mean squared error on held-out pairs that only the right activation and its near
+# relations reach. On 32 of 33 teachers of every activation the next one erred 9e11 times as much;
+# on the other one the right students were stuck, and those of a near relation were not.
 REACHED = 1e-10
 # Where the answers are rounded: the same, in units of their rounding.
 NOISE_FACTOR = 30.0
