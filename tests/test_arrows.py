@@ -35,7 +35,12 @@ ROOMS = (
 )
 FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 # A record and how it is written to files: one room in two modules.
-SAME_ROOM = {"recovery_files": "recovery", "summary": "pipeline"}
+SAME_ROOM = {
+    "activation_choice": "recovery",
+    "recovery_files": "recovery",
+    "summary": "pipeline",
+    "unknown_activation": "pipeline",
+}
 
 # A name put together while the program runs cannot be checked by reading. Above the line, only
 # these modules may import by one, to ask for an optional package.

@@ -22,16 +22,18 @@ from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler
 from expand_and_cluster.queries.subspace import Subspace
-from expand_and_cluster.queries.validation import Request, validate_request
+from expand_and_cluster.queries.validation import AUTO, Request, validate_request
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
 from expand_and_cluster.students.holding import find_holding
+from expand_and_cluster.students.screening import screen
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
+from expand_and_cluster.unknown_activation import recover_unknown
 from expand_and_cluster.verdict.conditioning import is_held
 from expand_and_cluster.verdict.noise import NoiseHypothesis
 
@@ -77,7 +79,8 @@ def recover(
     Args:
         source: Answered pairs, or a callable from (rows, inputs) to (rows, outputs) to ask.
         inputs: Where questions come from (a sampler, or an array to draw from); for a callable.
-        activation: Name of the catalogue, or an elementwise function written with `jax.numpy`.
+        activation: Name of the catalogue, or an elementwise function written with `jax.numpy`;
+            "auto" names it from the catalogue.
         hidden_layers: Number of hidden layers.
         width: Hidden neurons of a student; None lets the expansion phase find it.
         students: Number of students (paper: N).
@@ -148,11 +151,47 @@ def _recover(
     answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
     prepared = _prepare(answers.pairs, request.seed, reader)
+    if request.activation is not None:
+        return _recover_named(request, reader, answers, prepared, store, began, deadline, reached)
+
+    def with_activation(activation: Activation, own: Checkpoint) -> Recovery:
+        named = dataclasses.replace(request, activation=activation)
+        return _recover_named(named, reader, answers, prepared, own, began, deadline, reached)
+
+    ranked = partial(
+        screen,
+        prepared.training,
+        prepared.held_out,
+        seed=request.seed,
+        width=_width(request, answers),
+        noise=prepared.noise,
+        method=request.fit,
+        report=request.progress,
+        deadline=deadline,
+    )
+    return recover_unknown(ranked, with_activation, checkpoint=store, deadline=deadline)
+
+
+def _width(request: Request, answers: Answers) -> int | None:
+    """Width of the students, where no expansion has to find it."""
+    if request.width is None and answers.subspace is not None:
+        return STUDENTS_PER_DIRECTION * answers.subspace.rank
+    return request.width
+
+
+def _recover_named(
+    request: Request,
+    reader: Reader,
+    answers: Answers,
+    prepared: "_Prepared",
+    store: Checkpoint,
+    began: float,
+    deadline: float | None,
+    reached: dict[str, Any],
+) -> Recovery:
     data, unseen = prepared.training, prepared.held_out
     expansion = None
-    width = request.width
-    if width is None and answers.subspace is not None:
-        width = STUDENTS_PER_DIRECTION * answers.subspace.rank
+    width = _width(request, answers)
     if width is None:
         expansion = _expansion(request, prepared, reader, store, deadline)
         width = expansion.chosen
@@ -162,7 +201,7 @@ def _recover(
     search = Search(
         data,
         unseen,
-        centred(request.activation),
+        centred(request.named),
         settings,
         checkpoint=store,
         report=request.progress,
@@ -176,7 +215,7 @@ def _recover(
     return summarise(
         search,
         _completed(search, prepared, answers, request, reader, deadline),
-        activation=request.activation,
+        activation=request.named,
         readout=reader.readout,
         noisy=noisy,
         expansion=expansion,
@@ -275,7 +314,7 @@ def _completed(
     whole = _prepare(answers.whole, request.seed, reader)
     bench = Workbench(
         whole.training,
-        centred(request.activation),
+        centred(request.named),
         skip=rebuilt.network.skip is not None,
         noise=whole.noise,
         deadline=deadline,
@@ -312,7 +351,7 @@ def _differences(subspace: Subspace, whole: _Prepared) -> Differences | None:
 def _claim(store: Checkpoint, request: Request) -> None:
     """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
     mine = {
-        "activation": request.activation.name,
+        "activation": request.activation.name if request.activation else AUTO,
         "input_size": request.input_size,
         "width": request.width,
         "students": request.students,
@@ -396,7 +435,7 @@ def _expansion(
     found = expand(
         prepared.training,
         prepared.held_out,
-        centred(request.activation),
+        centred(request.named),
         seed=request.seed,
         method=request.fit,
         noise=(reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
@@ -412,7 +451,7 @@ def _expansion(
 
 def _describe(request: Request, notes: dict[str, Any]) -> dict[str, Any]:
     return {
-        "activation": request.activation.name,
+        "activation": request.named.name,
         "hidden_layers": request.hidden_layers,
         "outputs": request.outputs,
         "noise_given": request.noise,

@@ -11,6 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.activation_choice import ActivationChoice
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.strict_json import plain
@@ -154,6 +155,7 @@ class Recovery(_Record):
             error of every weight and bias, in the place of the weight. The length of an input
             vector that a homogeneous activation leaves free counts as given; infinite where no
             answer tells. Else None.
+        activations: How the activation was named, or None if it was given.
     """
 
     network: Network
@@ -169,6 +171,7 @@ class Recovery(_Record):
     expansion: ExpansionCurve | None = field(default=None)
     clustering: Clustering | None = field(default=None)
     standard_errors: Network | None = field(default=None)
+    activations: ActivationChoice | None = field(default=None)
 
     def __post_init__(self) -> None:
         """Keep settings as plain values, which a file gives back as they were."""
@@ -197,6 +200,8 @@ class Recovery(_Record):
             *(f"  - {reason}" for reason in self.verdict.reasons),
             f"{_count(self.queries, 'query', 'queries')}, {self.seconds:.1f} s",
         ]
+        if self.activations is not None:
+            lines.insert(1, str(self.activations))
         masked = int(np.sum(self.masked_inputs))
         if masked:
             lines.append(f"{_count(masked, 'masked input')} of {self.masked_inputs.size}")

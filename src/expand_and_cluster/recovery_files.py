@@ -2,6 +2,7 @@
 
 import platform
 from collections.abc import Callable
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from os import PathLike
 from pathlib import Path
@@ -13,6 +14,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from expand_and_cluster.activation_choice import ActivationChoice
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import write_atomically
 from expand_and_cluster.core.errors import FileFormatError
@@ -102,6 +104,7 @@ def _record(recovery: Recovery) -> dict[str, Any]:
         "stops": recovery.curves.codes,
         "expansion": expansion and {"criterion": expansion.criterion, "chosen": expansion.chosen},
         "clustering": clustering and {"height": clustering.height},
+        "activations": recovery.activations and asdict(recovery.activations),
         "versions": versions(),
     }
 
@@ -143,6 +146,7 @@ def _rebuild(network: Network, record: dict[str, Any], arrays: dict[str, np.ndar
         return {k.removeprefix(start): v for k, v in arrays.items() if k.startswith(start)}
 
     verdict, expansion, clustering = (record[k] for k in ("verdict", "expansion", "clustering"))
+    named = record.get("activations")
     return Recovery(
         network=network,
         verdict=Verdict(**{**verdict, "reasons": tuple(verdict["reasons"])}),
@@ -157,6 +161,7 @@ def _rebuild(network: Network, record: dict[str, Any], arrays: dict[str, np.ndar
         expansion=expansion and ExpansionCurve(**group("expansion"), **expansion),
         clustering=clustering and Clustering(**group("clustering"), **clustering),
         standard_errors=_standard_errors(network, group("standard_errors")),
+        activations=named and ActivationChoice.from_json(named),
     )
 
 

@@ -46,6 +46,17 @@ def test_compare_refuses_other_files(call, here):
     assert result.stderr == "error: there is no file a.safetensors.\n"
 
 
+def test_explain_names_types_and_steps(call, run_folder):
+    np.save("x.npy", np.random.default_rng(0).normal(size=(100, 2)))
+    result = call("explain", "teacher.safetensors", "--inputs", "x.npy", "--out", "why")
+    assert result.exit_code == 0, result.output
+    assert "layer neuron group sign type" in result.stdout
+    assert "reduced to 2-3-" in result.stdout
+    drawn = {path.name for path in Path("why").iterdir()}
+    assert drawn == {"types.png", "reduction.png", "reduced.safetensors"}
+    assert Network.load("why/reduced.safetensors").hidden_widths == (3,)
+
+
 @pytest.mark.usefixtures("real_pictures")
 def test_report_draws_again(call, run_folder):
     for path in (run_folder / "pictures").iterdir():

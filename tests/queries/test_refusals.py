@@ -130,7 +130,6 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "empty pool": (lambda: asking(inputs=Pool(np.ones((0, 3)))), "Pool array must have at least"),
     # The activation
     "unknown activation": (lambda: call(pairs(), activation="tahn"), "'tahn' is not in the cata"),
-    "auto": (lambda: call(pairs(), activation="auto"), 'activation="auto".*not supported.*tanh'),
     "activation a number": (lambda: call(pairs(), activation=3), "activation must be a name or"),
     "affine activation": (lambda: call(pairs(), activation=lambda z: 2 * z + 1), "affine"),
     "activation of a sum": (lambda: call(pairs(), activation=jnp.sum), "must be elementwise"),
@@ -203,7 +202,7 @@ def test_good_pairs_pass_in_final_types(tmp_path: Path) -> None:
         checkpoint=str(tmp_path / "new" / "folder"),
     )
     assert request.input_size == 3
-    assert request.activation.name == "tanh"
+    assert request.named.name == "tanh"
     assert [type(v) for v in (request.width, request.students, request.seed)] == [int] * 3
     assert (request.min_cluster_fraction, request.max_cluster_angle) == (1.0, 0.5)
     assert request.checkpoint == tmp_path / "new" / "folder"

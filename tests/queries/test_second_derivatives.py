@@ -161,3 +161,18 @@ def test_one_output_takes_a_second_point():
     assert drafted(within(outputs=1)).queries > queries_for(RANK) * 2
     once = drafted(within("softplus", outputs=8))
     assert once.queries == queries_for(RANK) + RANK * len(PLACES)
+
+
+def test_draft_from_single_precision():
+    network = within("softplus", outputs=6)
+    rng = np.random.default_rng(0)
+    options = {"max_queries": 5000, "reserve": 100, "precision": np.dtype(np.float32)}
+
+    def ask(rows):
+        return network(rows).astype(np.float32).astype(float)
+
+    draft = draft_network(ask, RANK, 6, network.activation, rng, **options)
+    assert draft.network is not None, draft.note
+    inputs = rng.normal(size=(500, RANK))
+    missed = draft.network(inputs) - network(inputs)
+    assert np.sqrt(np.mean(missed**2)) < 0.05 * np.std(network(inputs))

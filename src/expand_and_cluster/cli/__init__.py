@@ -7,6 +7,7 @@ import typer
 
 from expand_and_cluster.cli.compare import compare
 from expand_and_cluster.cli.demo import demo
+from expand_and_cluster.cli.explain import explain
 from expand_and_cluster.cli.recover import recover
 from expand_and_cluster.cli.report import report
 from expand_and_cluster.cli.reproduce import reproduce
@@ -21,7 +22,7 @@ app = typer.Typer(
     rich_markup_mode="rich",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for _command in (recover, compare, report, reproduce, demo):
+for _command in (recover, compare, explain, report, reproduce, demo):
     app.command()(_command)
 
 

@@ -13,7 +13,9 @@ _METHOD = "Method (left out: the library decides)"
 
 @guarded
 def recover(
-    activation: Annotated[str, typer.Option(help="Activation of the hidden neurons, by name.")],
+    activation: Annotated[
+        str, typer.Option(help='Activation of the hidden neurons, by name, or "auto" to find it.')
+    ],
     source: Annotated[
         Path | None,
         typer.Argument(
@@ -121,12 +123,14 @@ def recover(
     from expand_and_cluster.cli.inputs import digest, read_network
     from expand_and_cluster.cli.questions import Asked
     from expand_and_cluster.core.activations import resolve
+    from expand_and_cluster.queries.validation import AUTO
 
     asked = Asked(
         source, inputs, outputs, output_columns, gaussian, scale, uniform, input_size, max_queries
     )
     asked.check_usage()
-    resolve(activation)  # refuses an unknown name before anything is written
+    if activation != AUTO:
+        resolve(activation)  # refuses an unknown name before anything is written
     files = {"source": source, "inputs": inputs, "outputs": outputs}
     chosen: dict[str, Any] = {
         "students": students,

@@ -4,18 +4,22 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from expand_and_cluster.experiments import (
+    auto_activation,
     chosen_queries,
     every_activation,
     noisy_answers,
     overparameterisation,
     query_curve,
     synthetic,
+    trained_students,
 )
 from expand_and_cluster.experiments.experiment import Experiment
 
 _ALL = (
     synthetic.EXPERIMENT,
     every_activation.EXPERIMENT,
+    auto_activation.EXPERIMENT,
+    trained_students.EXPERIMENT,
     overparameterisation.EXPERIMENT,
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,

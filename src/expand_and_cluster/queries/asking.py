@@ -60,7 +60,7 @@ def ask_all(
     rng: np.random.Generator,
     *,
     max_queries: int,
-    activation: Activation,
+    activation: Activation | None,
     reader: Reader | None = None,
     report: Reporter = silent,
 ) -> Answers:
@@ -75,7 +75,7 @@ def ask_all(
         sampler: Where questions come from.
         rng: Source of randomness.
         max_queries: Rows that may be asked in all.
-        activation: Activation of the hidden neurons, for the scale.
+        activation: Activation of the hidden neurons, for the scale; None if it is not known.
         reader: How answers are read; None for logits.
         report: Receives progress.
 
@@ -107,7 +107,7 @@ def ask_all(
             rng,
             max_queries=left,
             wider=not given,
-            kinked=not is_bent(activation),
+            kinked=activation is None or not is_bent(activation),
             precision_of=reader.precision,
             usable=reader.usable,
             report=report,
@@ -133,7 +133,7 @@ def _ask_within(
     rng: np.random.Generator,
     subspace: Subspace,
     left: int,
-    activation: Activation,
+    activation: Activation | None,
     notes: dict[str, Any],
     report: Reporter,
 ) -> Answers:

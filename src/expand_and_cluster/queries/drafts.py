@@ -53,7 +53,7 @@ def draft_network(
     ask: Ask,
     rank: int,
     outputs: int,
-    activation: Activation,
+    activation: Activation | None,
     rng: np.random.Generator,
     *,
     max_queries: int,
@@ -67,15 +67,16 @@ def draft_network(
         ask: Answers coordinates, of questions that spread by about 1 along each, with outputs.
         rank: Number of coordinates.
         outputs: Number of outputs.
-        activation: Activation of the hidden neurons; one without a bend gives no draft.
+        activation: Activation of the hidden neurons; one that is not known, or without a
+            bend, gives no draft.
         rng: Source of randomness.
         max_queries: Rows left.
         reserve: Rows of these that must be left over.
         precision: That of the answers; None if they are too coarse to take differences of.
         report: Told after every point.
     """
-    if not is_bent(activation):
-        return Draft(None, 0, "the activation has no second derivative")
+    if activation is None or not is_bent(activation):
+        return Draft(None, 0, "no activation that is known to bend")
     if precision is None:
         return Draft(None, 0, "answers are too coarse to take differences of")
     available = max_queries - reserve - rank * len(PLACES)

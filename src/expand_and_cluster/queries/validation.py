@@ -11,7 +11,6 @@ from typing import Any, cast
 import numpy as np
 
 from expand_and_cluster.core.activations import Activation, resolve
-from expand_and_cluster.core.activations import catalogue as activations
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
@@ -19,6 +18,7 @@ from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.readout import KINDS, Readout
 from expand_and_cluster.queries.samplers import Pool, Sampler, as_sampler
 
+AUTO = "auto"
 FITS = ("levenberg_marquardt", "adam", "gradient_flow")
 
 
@@ -33,7 +33,7 @@ class Request:
         function: Teacher to ask.
         sampler: Where questions to it are drawn from.
         max_queries: Most rows that may be asked.
-        activation: Activation of the hidden neurons.
+        activation: Activation of the hidden neurons; None if it is to be named.
         hidden_layers: Number of hidden layers.
         width: Hidden neurons of a student; None lets the expansion phase find it.
         students: Number of students.
@@ -52,7 +52,7 @@ class Request:
     function: Callable[[np.ndarray], Any] | None
     sampler: Sampler | None
     max_queries: int | None
-    activation: Activation
+    activation: Activation | None
     hidden_layers: int
     width: int | None
     students: int
@@ -65,6 +65,12 @@ class Request:
     time_budget: float | None
     progress: Reporter
     checkpoint: Path | None
+
+    @property
+    def named(self) -> Activation:
+        """The activation, once it is known."""
+        assert self.activation is not None
+        return self.activation
 
     @property
     def input_size(self) -> int:
@@ -99,7 +105,7 @@ def validate_request(
     Args:
         source: `QueryPairs`, or a callable teacher.
         inputs: Sampler or array to draw questions from; needed with a teacher only.
-        activation: Name of the catalogue, `Activation`, or `jax.numpy` function.
+        activation: Name of the catalogue, `Activation`, `jax.numpy` function, or "auto".
         hidden_layers: 1.
         width: At least 1, or None.
         students: At least 2.
@@ -223,13 +229,8 @@ def _hidden_layers(value: Any) -> int:
     return layers
 
 
-def _activation(value: Any) -> Activation:
-    if isinstance(value, str) and value == "auto":
-        raise InvalidInputError(
-            'activation="auto": identifying the activation is not supported in this version; name '
-            f"one of {', '.join(activations)}, or give a function written with jax.numpy."
-        )
-    return resolve(value)
+def _activation(value: Any) -> Activation | None:
+    return None if isinstance(value, str) and value == AUTO else resolve(value)
 
 
 def _outputs(value: Any) -> str:

@@ -184,12 +184,25 @@ class Workbench:
         return Candidate(solved, present.copy(), loss)
 
     def polish(
-        self, candidate: Candidate, *, steps: int = 200, damping: float = 1e-4, patience: int = 40
+        self,
+        candidate: Candidate,
+        *,
+        steps: int = 200,
+        damping: float = 1e-4,
+        patience: int = 40,
+        beyond: float = 1.0,
     ) -> Candidate:
         """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
 
         Where steps are cheap, long valleys are followed; where they are not, a start that does not
         converge within a few steps is not worth more of them.
+
+        Args:
+            candidate: Where to start.
+            steps: Most steps.
+            damping: First damping.
+            patience: Steps without progress after which to stop.
+            beyond: Share of `floor` to aim for: the estimate may be too large.
         """
         if not self._dense(candidate):
             return self._polish_large(candidate, damping)
@@ -197,7 +210,7 @@ class Workbench:
             patience = min(patience, 12)
         settings = LevenbergMarquardtSettings(
             steps=steps,
-            target=self.floor(candidate),
+            target=beyond * self.floor(candidate),
             damping=damping,
             patience=patience,
         )

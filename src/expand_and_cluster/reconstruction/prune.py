@@ -66,7 +66,7 @@ def _remove_free(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Rem
     allowed = max(0.1 * candidate.loss, 10.0 * bench.floor(candidate))
     if costs[cheapest] > allowed:
         return None
-    left = _without(bench, candidate, cheapest)
+    left = without(bench, candidate, cheapest)
     if left.loss > candidate.loss + 10.0 * allowed:
         return None
     return left, Removal(left.width, "the others give the same outputs without it", left.loss)
@@ -76,7 +76,7 @@ def _remove_costly(bench: Workbench, candidate: Candidate) -> tuple[Candidate, R
     costs = bench.removal_costs(candidate)
     for neuron in np.argsort(costs)[: min(TRIES, candidate.width)]:
         left = bench.polish(
-            _without(bench, candidate, int(neuron)), steps=STEPS, damping=1e-3, patience=20
+            without(bench, candidate, int(neuron)), steps=STEPS, damping=1e-3, patience=20
         )
         if bench.at_floor(left) or left.loss <= 1.5 * candidate.loss:
             reason = "the others make up for it once polished"
@@ -84,7 +84,8 @@ def _remove_costly(bench: Workbench, candidate: Candidate) -> tuple[Candidate, R
     return None
 
 
-def _without(bench: Workbench, candidate: Candidate, neuron: int) -> Candidate:
+def without(bench: Workbench, candidate: Candidate, neuron: int) -> Candidate:
+    """The candidate with one neuron absent and the output weights solved again."""
     present = candidate.present.copy()
     present[neuron] = False
     return bench.solve_outputs(candidate.network, present)

@@ -1,6 +1,6 @@
 """Reduce any network to the neurons that its function needs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from jaxtyping import Float
@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.refit import remove_by_refit
 from expand_and_cluster.reconstruction.spanned import remove_spanned
 from expand_and_cluster.reconstruction.steps import Taken, simplify
 from expand_and_cluster.reconstruction.unskip import Unskipped, unskip
@@ -28,6 +29,8 @@ class Step:
             spread; in a network of several hidden layers, of what the layer adds to the next.
         neurons: The neurons that took part, as numbered in the first network.
         layer: Hidden layer, 0 for the first.
+        network: What is left of the layer, with the one after it as output, on the inputs that
+            reach it; its activation's symmetry is about zero.
     """
 
     width: int
@@ -35,6 +38,7 @@ class Step:
     error: float
     neurons: tuple[int, ...] = ()
     layer: int = 0
+    network: Network | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -57,6 +61,18 @@ class Reduction:
     error: float
     sign_choices: int | None = None
 
+    def __str__(self) -> str:
+        """A line for every step, and one for the result."""
+        lines = ["layer left     error step"]
+        lines += [
+            f"{step.layer:5d} {step.width:4d} {step.error:9.1e} {step.reason}: "
+            f"{', '.join(map(str, step.neurons))}"
+            for step in self.steps
+        ]
+        widths = "-".join(map(str, self.network.widths))
+        skip = "" if self.network.skip is None else " with a skip"
+        return "\n".join([*lines, f"reduced to {widths}{skip}, error {self.error:.1e}"])
+
 
 def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -> Reduction:
     """The smallest network with the same function on these inputs.
@@ -66,7 +82,9 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
     beyond the data and linear groups folded into an affine map, opposite copies merged, and signs
     chosen such that the affine map vanishes. Where no choice does it, neurons beyond the data stay
     neurons; if that is not enough either, the map stays in `network.skip`.
-    Last, neurons that the others span exactly on the inputs are removed.
+    Last, neurons that the others span exactly on the inputs are removed; and, where the error is
+    given, those that are to spare once the rest is fitted again to the network's own outputs,
+    within that error. Trained students, whose copies are not quite copies, need this.
 
     Several hidden layers are reduced one after the other, the first one first. An affine map of a
     layer's inputs has no place in an ordinary network there: what would leave one stays.
@@ -139,6 +157,7 @@ def _reduce_layer(
             each.error / sorting.scale,
             each.neurons,
             layer,
+            each.terms.network(part.activation),
         )
         for each in taken
     ]
@@ -157,6 +176,9 @@ def _rewrite(
         bool(terms.affine[:, :-1].any()) or (rule is not None and rule.linear != 0.0)
     )
     for each in remove_spanned(now, sampled, sorting, wanted, affine=may_be_affine):
+        taken.append(each)
+        now = each
+    for each in remove_by_refit(now, sampled, sorting, wanted, affine=may_be_affine):
         taken.append(each)
         now = each
     if not len(now.terms.vectors):

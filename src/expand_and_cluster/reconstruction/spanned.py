@@ -35,7 +35,7 @@ def remove_spanned(
         design = np.concatenate([values, fixed], axis=1)
         if len(design) < design.shape[1]:
             return
-        costs = _costs(design, terms)
+        costs = removal_costs(design, terms)
         place = int(np.argmin(costs))
         if costs[place] > allowed:
             return
@@ -50,7 +50,7 @@ def remove_spanned(
         yield Taken(SPANNED, (gone,), terms, names, rms(answers - first))
 
 
-def _costs(design: np.ndarray, terms: Terms) -> np.ndarray:
+def removal_costs(design: np.ndarray, terms: Terms) -> np.ndarray:
     """Change of the outputs if a neuron is removed and the other output weights solved again."""
     scale = rms_along(design, axis=0)
     scale[scale == 0.0] = 1.0

@@ -1,7 +1,9 @@
 """Figures and tables drawn from run folders and studies; nothing here computes a result."""
 
+from expand_and_cluster.report.activations import draw_activation_ranking
 from expand_and_cluster.report.dendrogram import draw_dendrogram
 from expand_and_cluster.report.expansion import draw_expansion
+from expand_and_cluster.report.explanation import write_explanation
 from expand_and_cluster.report.losses import draw_losses
 from expand_and_cluster.report.network import draw_input_weights
 from expand_and_cluster.report.neurons import (
@@ -10,6 +12,7 @@ from expand_and_cluster.report.neurons import (
     draw_teacher_distances,
 )
 from expand_and_cluster.report.pictures import write_pictures
+from expand_and_cluster.report.reduction import draw_reduction
 from expand_and_cluster.report.similarity import draw_similarity
 from expand_and_cluster.report.studies import write_study
 from expand_and_cluster.report.study import (
@@ -20,15 +23,19 @@ from expand_and_cluster.report.study import (
     wilson_interval,
 )
 from expand_and_cluster.report.tables import csv_table, markdown_table, write_table
+from expand_and_cluster.report.types import draw_neuron_types
 
 __all__ = [
     "NeuronDistances",
     "csv_table",
+    "draw_activation_ranking",
     "draw_agreement",
     "draw_dendrogram",
     "draw_expansion",
     "draw_input_weights",
     "draw_losses",
+    "draw_neuron_types",
+    "draw_reduction",
     "draw_similarity",
     "draw_study",
     "draw_success_rates",
@@ -37,6 +44,7 @@ __all__ = [
     "recovered",
     "summarise_study",
     "wilson_interval",
+    "write_explanation",
     "write_pictures",
     "write_study",
     "write_table",

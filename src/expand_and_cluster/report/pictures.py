@@ -11,6 +11,7 @@ from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.strict_json import loads
 from expand_and_cluster.recovery import Recovery, load
 from expand_and_cluster.report import style
+from expand_and_cluster.report.activations import draw_activation_ranking
 from expand_and_cluster.report.dendrogram import draw_dendrogram
 from expand_and_cluster.report.expansion import draw_expansion
 from expand_and_cluster.report.losses import draw_losses
@@ -30,8 +31,9 @@ def write_pictures(
 ) -> list[Path]:
     """Draw what a run folder tells into `folder/pictures`.
 
-    Writes losses.png, expansion.png, dendrogram.png, similarity.png and neurons.png. A picture
-    whose evidence the run does not hold is left out.
+    Writes activations.png (where the activation was not given), losses.png, expansion.png,
+    dendrogram.png, similarity.png and neurons.png. A picture whose evidence the run does not hold
+    is left out.
 
     Args:
         folder: A folder written by `Recovery.save`.
@@ -63,6 +65,9 @@ def _drawings(
     """Only one figure is held at a time: each is drawn when it is written."""
     drawings: dict[str, Callable[[], Figure]] = {}
     curves, expansion, clustering = recovery.curves, recovery.expansion, recovery.clustering
+    named = recovery.activations
+    if named is not None:
+        drawings["activations"] = lambda: draw_activation_ranking(named)
     if curves.losses.size:
         drawings["losses"] = lambda: draw_losses(
             curves.steps, curves.losses, curves.codes, held_out=curves.held_out,

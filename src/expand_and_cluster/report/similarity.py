@@ -17,6 +17,7 @@ def draw_similarity(
     sign_free: bool = False,
     tree: Float[np.ndarray, "merges 4"] | None = None,
     max_neurons: int = 1600,
+    noun: str = "cluster",
 ) -> Figure:
     """Cosine similarity of all input vectors, ordered by cluster, kept clusters outlined.
 
@@ -26,6 +27,7 @@ def draw_similarity(
         sign_free: Whether a vector and its opposite count as alike (absolute similarity).
         tree: Linkage matrix in SciPy's form, to order neurons inside and outside of clusters.
         max_neurons: Rows to draw at most; every k-th neuron of the order is drawn beyond that.
+        noun: What the labels name.
     """
     order = _order(labels, tree)
     kept = int(np.sum(labels >= 0))
@@ -46,14 +48,16 @@ def draw_similarity(
     name = "absolute cosine similarity" if sign_free else "cosine similarity"
     style.colour_bar(figure, image, [axes], name)
     _outline(axes, labels[shown], "white" if sign_free else style.INK)
-    style.dress(axes, x="neurons, ordered by cluster; rejected ones last", grid=None)
-    _cluster_ticks(axes, labels[shown])
+    last = "; rejected ones last" if kept < labels.size else ""
+    style.dress(axes, x=f"neurons, ordered by {noun}{last}", grid=None)
+    _cluster_ticks(axes, labels[shown], noun)
     clusters = np.unique(labels[labels >= 0]).size
-    style.headline(
-        figure,
-        f"{style.count(clusters, 'kept cluster')} (outlined), "
-        f"{style.count(labels.size - kept, 'rejected neuron')}",
-    )
+    if noun == "cluster":
+        found = f"{style.count(clusters, 'kept cluster')} (outlined), "
+        found += style.count(labels.size - kept, "rejected neuron")
+    else:
+        found = f"{style.count(labels.size, 'neuron')} in {style.count(clusters, noun)} (outlined)"
+    style.headline(figure, found)
     thinned = [
         f"1 in {step} of the {name} neurons"
         for name, step in (("kept", kept_step), ("rejected", loose_step))
@@ -103,7 +107,7 @@ def _outline(axes: Axes, labels: Int[np.ndarray, " shown"], colour: str) -> None
     axes.add_collection(LineCollection(boxes, colors=colour, linewidths=width), autolim=False)
 
 
-def _cluster_ticks(axes: Axes, labels: Int[np.ndarray, " shown"]) -> None:
+def _cluster_ticks(axes: Axes, labels: Int[np.ndarray, " shown"], noun: str) -> None:
     runs = _runs(labels)
     named = [r for r in runs if r[0] >= 0]
     # Tick labels stand only where there is room for them: about 40 lines fit on the picture.
@@ -123,5 +127,5 @@ def _cluster_ticks(axes: Axes, labels: Int[np.ndarray, " shown"]) -> None:
         places.append((a + b - 1) / 2)
         names.append("none")
     axes.set_yticks(places, names)
-    axes.set_ylabel("cluster")
+    axes.set_ylabel(noun)
     axes.set_xticks([])

@@ -43,7 +43,8 @@ def write_study(folder: Path) -> list[Path]:
     rows = read_rows(folder)
     if not rows:
         return []
-    plain = [{key: value for key, value in row.items() if key != "task"} for row in rows]
+    nested = ("task", "steps")
+    plain = [{key: value for key, value in row.items() if key not in nested} for row in rows]
     summary = _summary(name, plain)
     written = [
         write_table(folder / "rows.csv", plain),
@@ -52,6 +53,8 @@ def write_study(folder: Path) -> list[Path]:
     if name == "synthetic":
         written.append(folder / "study.png")
         style.save(draw_study(plain), written[-1])
+    elif name == "trained-students":
+        written.append(write_table(folder / "steps.csv", _steps(rows)))
     elif name == "overparameterisation":
         written.append(folder / "success-rates.png")
         style.save(draw_success_rates(summary), written[-1])
@@ -69,6 +72,10 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_success(factor, rows) for factor in sorted(_values(rows, "overparameterisation"))]
     if name == "activations":
         return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
+    if name == "trained-students":
+        return [_reduced(row) for row in rows]
+    if name == "auto-activation":
+        return [_named(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
     if name == "query-curve":
@@ -102,6 +109,20 @@ def _at_level(level: float, rows: Sequence[Row]) -> Row:
 def _counted(row: Row) -> Row:
     names = ("queries", "share", "width", "found_width", "neurons", "max_weight_error")
     return {key: row[key] for key in (*names, "identified", "recovery_seconds", "peak_gib")}
+
+
+def _steps(rows: Sequence[Row]) -> list[Row]:
+    return [{"student": row["label"], **step} for row in rows for step in row["steps"]]
+
+
+def _reduced(row: Row) -> Row:
+    names = ("label", "trained", "student_error", "student_width", "width", "found_width")
+    return {key: row[key] for key in (*names, "worst_step", "reduced_error", "max_weight_error")}
+
+
+def _named(row: Row) -> Row:
+    names = ("activation", "seed", "named", "equivalent", "decided", "runner_up", "margin")
+    return {key: row[key] for key in (*names, "max_weight_error", "seconds")}
 
 
 def _asked(row: Row) -> Row:
