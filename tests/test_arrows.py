@@ -35,7 +35,7 @@ ROOMS = (
 )
 FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 # A record and how it is written to files: one room in two modules.
-SAME_ROOM = {"recovery_files": "recovery", "summary": "pipeline"}
+SAME_ROOM = {"recovery_files": "recovery", "summary": "pipeline", "depth": "pipeline"}
 
 # A name put together while the program runs cannot be checked by reading. Above the line, only
 # these modules may import by one, to ask for an optional package.

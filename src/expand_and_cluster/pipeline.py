@@ -15,6 +15,7 @@ from expand_and_cluster.core.activations import Activation, centred
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
@@ -23,6 +24,7 @@ from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import Request, validate_request
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
+from expand_and_cluster.reconstruction.layerwise import LayerwiseSettings
 from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
@@ -71,8 +73,9 @@ def recover(
         source: Answered pairs, or a callable from (rows, inputs) to (rows, outputs) to ask.
         inputs: Where questions come from (a sampler, or an array to draw from); for a callable.
         activation: Name of the catalogue, or an elementwise function written with `jax.numpy`.
-        hidden_layers: Number of hidden layers.
-        width: Hidden neurons of a student; None lets the expansion phase find it.
+        hidden_layers: Number of hidden layers; several are rebuilt one after the other.
+        width: Hidden neurons of a student, in every hidden layer; None lets the expansion phase
+            find it.
         students: Number of students (paper: N).
         min_cluster_fraction: Share of the students that a cluster must hold (paper: gamma);
             None means 0.5.
@@ -81,7 +84,8 @@ def recover(
         outputs: What the outputs are: "logits".
         max_queries: Most rows that may be asked; needed for a callable.
         seed: Decides everything random: same seed, same machine, same result.
-        fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
+        fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size. None with
+            several hidden layers.
         time_budget: Seconds after which the best network so far is returned.
         progress: Called with a `Progress` while the work runs.
         checkpoint: Folder that keeps answers and trained students; the same call with the same
@@ -141,6 +145,30 @@ def _recover(
     if width is None:
         expansion = _expansion(request, data, unseen, store, deadline)
         width = expansion.chosen
+    if request.hidden_layers > 1:
+        return recover_layers(
+            data,
+            unseen,
+            prepared.standard,
+            LayerwiseSettings(
+                hidden_layers=request.hidden_layers,
+                width=width,
+                students=request.students,
+                seed=request.seed,
+                max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+                rounds=ROUNDS,
+                noise=prepared.noise,
+            ),
+            activation=request.activation,
+            expansion=expansion,
+            queries=answers.queries,
+            began=began,
+            chosen={**_describe(request, answers.notes), "rows_set_aside": prepared.set_aside},
+            checkpoint=store,
+            report=request.progress,
+            reached=reached,
+            deadline=deadline,
+        )
     settings = _settings(request, answers, width, prepared)
     least = 0 if answers.subspace is None else answers.subspace.rank
     search = Search(
@@ -276,6 +304,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
     """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
     mine = {
         "activation": request.activation.name,
+        "hidden_layers": request.hidden_layers,
         "input_size": request.input_size,
         "width": request.width,
         "students": request.students,
@@ -318,6 +347,8 @@ def _answers(request: Request) -> Answers:
         np.random.default_rng((request.seed, 0)),
         max_queries=request.max_queries,
         activation=request.activation,
+        # Within the subspace only networks with one hidden layer are completed.
+        find_subspace=request.hidden_layers == 1,
         report=request.progress,
     )
 
@@ -339,6 +370,7 @@ def _expansion(
         centred(request.activation),
         seed=request.seed,
         method=request.fit,
+        hidden_layers=request.hidden_layers,
         report=request.progress,
         deadline=deadline,
     )

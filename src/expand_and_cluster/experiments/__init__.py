@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from expand_and_cluster.experiments import (
     chosen_queries,
+    depth,
     every_activation,
     overparameterisation,
     query_curve,
@@ -19,6 +20,8 @@ _ALL = (
     chosen_queries.EXPERIMENT,
     chosen_queries.WIDE_EXPERIMENT,
     query_curve.EXPERIMENT,
+    depth.EXPERIMENT,
+    depth.ASKING_EXPERIMENT,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -46,6 +46,7 @@ def ask_all(
     *,
     max_queries: int,
     activation: Activation,
+    find_subspace: bool = True,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -60,6 +61,7 @@ def ask_all(
         rng: Source of randomness.
         max_queries: Rows that may be asked in all.
         activation: Activation of the hidden neurons, for the scale.
+        find_subspace: Whether to look for a subspace and to ask within it.
         report: Receives progress.
 
     Raises:
@@ -81,7 +83,7 @@ def ask_all(
         sampler, left = found.sampler, left - found.queries
     describe = getattr(sampler, "describe", None)
     notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
-    if isinstance(sampler, Gaussian):
+    if isinstance(sampler, Gaussian) and find_subspace:
         examined = examine_subspace(
             oracle.ask, sampler, rng, max_queries=left, wider=not given, report=report
         )

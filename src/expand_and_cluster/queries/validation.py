@@ -96,7 +96,7 @@ def validate_request(
         source: `QueryPairs`, or a callable teacher.
         inputs: Sampler or array to draw questions from; needed with a teacher only.
         activation: Name of the catalogue, `Activation`, or `jax.numpy` function.
-        hidden_layers: 1.
+        hidden_layers: At least 1.
         width: At least 1, or None.
         students: At least 2.
         min_cluster_fraction: Above 0, at most 1, or None.
@@ -104,7 +104,7 @@ def validate_request(
         outputs: "logits".
         max_queries: At least 1; needed with a teacher only.
         seed: At least 0.
-        fit: One of `FITS`, or None.
+        fit: One of `FITS`, or None; None with several hidden layers.
         time_budget: Seconds, above 0, or None.
         progress: Callable, or None.
         checkpoint: Folder, which need not exist yet, or None.
@@ -116,7 +116,7 @@ def validate_request(
         InvalidInputError: Says in one sentence which argument, what came and what was expected.
     """
     settings = {
-        "hidden_layers": _hidden_layers(hidden_layers),
+        "hidden_layers": _whole("hidden_layers", hidden_layers, 1),
         "width": None if width is None else _whole("width", width, 1),
         "students": _whole("students", students, 2, why="clusters are what students agree on"),
         "min_cluster_fraction": _number("min_cluster_fraction", min_cluster_fraction, 1.0, "1"),
@@ -131,6 +131,11 @@ def validate_request(
         "checkpoint": _folder(checkpoint),
         "activation": _activation(activation),
     }
+    if settings["hidden_layers"] > 1 and fit is not None:
+        raise InvalidInputError(
+            f"fit={fit!r} is for one hidden layer; students of several train by Adam and then "
+            "Levenberg-Marquardt: leave fit out."
+        )
     if isinstance(source, QueryPairs):
         _refuse_with_pairs(inputs, max_queries)
         check_informative(source)
@@ -205,15 +210,6 @@ def _check_enough(name: str, rows: int) -> None:
             f"{name} allows {rows} questions, but a single hidden neuron needs the answers to at "
             "least 3."
         )
-
-
-def _hidden_layers(value: Any) -> int:
-    layers = _whole("hidden_layers", value, 1)
-    if layers != 1:
-        raise InvalidInputError(
-            f"hidden_layers={layers} is not supported in this version; only 1 is."
-        )
-    return layers
 
 
 def _activation(value: Any) -> Activation:

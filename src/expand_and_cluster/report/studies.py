@@ -67,6 +67,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_by_activation(activation, rows) for activation in _values(rows, "activation")]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
+    if name in ("deep", "deep-queries"):
+        return [_deep(row) for row in rows]
     if name == "query-curve":
         return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
     return summarise_study(rows)
@@ -75,6 +77,11 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
 def _counted(row: Row) -> Row:
     names = ("queries", "share", "width", "found_width", "neurons", "max_weight_error")
     return {key: row[key] for key in (*names, "identified", "recovery_seconds", "peak_gib")}
+
+
+def _deep(row: Row) -> Row:
+    names = ("network", "activation", "seed", "found_widths", "identified", "max_weight_error")
+    return {key: row[key] for key in (*names, "rmse", "queries", "rounds", "recovery_seconds")}
 
 
 def _asked(row: Row) -> Row:
