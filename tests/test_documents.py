@@ -20,7 +20,7 @@ NUMBER = re.compile(r"[-+]?(?:\d[\d,]*\.?\d*(?:e[-+]?\d+)?|\binf\b|\bnan\b)")
 # Fragments that only show attributes of a recovery at hand.
 FRAGMENTS = {"how-it-decides.md"}
 # Recoveries that take more than a few seconds.
-SLOW = {"asking.md", "outputs.md"}
+SLOW = {"asking.md", "depth.md", "outputs.md"}
 
 
 def examples(text: str) -> list[tuple[str, str | None]]:

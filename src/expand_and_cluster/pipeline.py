@@ -16,6 +16,7 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
@@ -25,6 +26,7 @@ from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import AUTO, Request, validate_request
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
+from expand_and_cluster.reconstruction.layerwise import LayerwiseSettings
 from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
@@ -80,9 +82,10 @@ def recover(
         source: Answered pairs, or a callable from (rows, inputs) to (rows, outputs) to ask.
         inputs: Where questions come from (a sampler, or an array to draw from); for a callable.
         activation: Name of the catalogue, or an elementwise function written with `jax.numpy`;
-            "auto" names it from the catalogue.
-        hidden_layers: Number of hidden layers.
-        width: Hidden neurons of a student; None lets the expansion phase find it.
+            "auto" names it from the catalogue, for one hidden layer.
+        hidden_layers: Number of hidden layers; several are rebuilt one after the other.
+        width: Hidden neurons of a student, in every hidden layer; None lets the expansion phase
+            find it.
         students: Number of students (paper: N).
         min_cluster_fraction: Share of the students that a cluster must hold (paper: gamma);
             None means 0.5.
@@ -97,7 +100,8 @@ def recover(
             estimated from what the recovered network leaves.
         max_queries: Most rows that may be asked; needed for a callable.
         seed: Decides everything random: same seed, same machine, same result.
-        fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size.
+        fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size. None with
+            several hidden layers.
         time_budget: Seconds after which the best network so far is returned.
         progress: Called with a `Progress` while the work runs.
         checkpoint: Folder that keeps answers and trained students; the same call with the same
@@ -195,6 +199,30 @@ def _recover_named(
     if width is None:
         expansion = _expansion(request, prepared, reader, store, deadline)
         width = expansion.chosen
+    if request.hidden_layers > 1:
+        return recover_layers(
+            data,
+            unseen,
+            prepared.standard,
+            LayerwiseSettings(
+                hidden_layers=request.hidden_layers,
+                width=width,
+                students=request.students,
+                seed=request.seed,
+                max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+                rounds=ROUNDS,
+                noise=prepared.noise,
+            ),
+            activation=request.named,
+            expansion=expansion,
+            queries=answers.queries,
+            began=began,
+            chosen={**_describe(request, answers.notes), "rows_set_aside": prepared.set_aside},
+            checkpoint=store,
+            report=request.progress,
+            reached=reached,
+            deadline=deadline,
+        )
     settings = _settings(request, answers, width, prepared)
     noisy = _hypothesis(answers, request, reader, deadline)
     least = 0 if answers.subspace is None else answers.subspace.rank
@@ -352,6 +380,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
     """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
     mine = {
         "activation": request.activation.name if request.activation else AUTO,
+        "hidden_layers": request.hidden_layers,
         "input_size": request.input_size,
         "width": request.width,
         "students": request.students,
@@ -397,6 +426,8 @@ def _answers(request: Request, reader: Reader) -> Answers:
         max_queries=request.max_queries,
         activation=request.activation,
         reader=reader,
+        # Within the subspace only networks with one hidden layer are completed.
+        find_subspace=request.hidden_layers == 1,
         report=request.progress,
     )
 
@@ -439,6 +470,7 @@ def _expansion(
         seed=request.seed,
         method=request.fit,
         noise=(reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
+        hidden_layers=request.hidden_layers,
         report=request.progress,
         deadline=deadline,
     )

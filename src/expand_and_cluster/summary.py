@@ -1,5 +1,6 @@
 """Turn what a search found into the record a user receives."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,9 +9,10 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.readout import Readout
 from expand_and_cluster.reconstruction.completion import Completed
-from expand_and_cluster.reconstruction.consensus import Population
+from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.search import Outcome, Search
 from expand_and_cluster.recovery import (
     Clustering,
@@ -75,7 +77,7 @@ def summarise(
     finding, center = judged.finding, judged.standard.input_center
     raw = judged.standard.restore(judged.network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():
-        raw = _hold(raw, finding.masked, center)
+        raw = hold(raw, finding.masked, center)
     reasons = finding.reasons + ((SHARED,) if readout.shared else ())
     errors = judged.explained and judged.explained.errors.restored(judged.standard)
     return Recovery(
@@ -88,9 +90,9 @@ def summarise(
         rejected=_rejected(outcome, judged.explained),
         masked_inputs=finding.masked,
         held_inputs=np.where(finding.masked, center, 0.0),
-        curves=_curves(search),
+        curves=curves_of(outcome.rounds, search.held_out),
         expansion=expansion,
-        clustering=_clustering(outcome),
+        clustering=clustering_of(outcome.population, outcome.consensus),
         standard_errors=errors and errors.mapped(readout.contrasts).replace(activation=activation),
     )
 
@@ -154,7 +156,7 @@ def _judge(
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 
-def _hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
+def hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
     """Set the weights that nothing determines to zero, their mean effect moved into the biases."""
     first = network.layers[0]
     weight = np.where(masked, 0.0, first.weight)
@@ -210,8 +212,8 @@ def _rejected(outcome: Outcome, explained: Explained | None) -> tuple[Rejection,
     return tuple(rejected)
 
 
-def _curves(search: Search) -> LossCurves:
-    fits = search.outcome.rounds
+def curves_of(fits: Sequence[Fit], pairs: TrainingData) -> LossCurves:
+    """Losses of all students of several fits, one after the other."""
     steps = np.unique(np.concatenate([fit.steps for fit in fits]))
     losses = np.full((sum(len(fit.losses) for fit in fits), len(steps)), np.nan)
     row = 0
@@ -219,7 +221,7 @@ def _curves(search: Search) -> LossCurves:
         columns = np.searchsorted(steps, fit.steps)
         losses[row : row + len(fit.losses), columns] = np.sqrt(fit.curves)
         row += len(fit.losses)
-    held_out = np.concatenate([_errors(fit.students, search.held_out) for fit in fits])
+    held_out = np.concatenate([_errors(fit.students, pairs) for fit in fits])
     codes = tuple(str(stop) for fit in fits for stop in fit.stops)
     return LossCurves(steps, losses, held_out, codes)
 
@@ -229,8 +231,8 @@ def _errors(students: Network, pairs: TrainingData) -> np.ndarray:
     return np.sqrt(np.mean((answers - pairs.targets) ** 2, axis=(1, 2)))
 
 
-def _clustering(outcome: Outcome) -> Clustering | None:
-    population, consensus = outcome.population, outcome.consensus
+def clustering_of(population: Population | None, consensus: Consensus | None) -> Clustering | None:
+    """Everything needed to cut the tree again; None where nothing was clustered."""
     if population is None or consensus is None:
         return None
     return Clustering(

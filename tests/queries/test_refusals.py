@@ -135,7 +135,22 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
     "activation of a sum": (lambda: call(pairs(), activation=jnp.sum), "must be elementwise"),
     "activation with a pole": (lambda: call(pairs(), activation=jnp.log), "not finite at z"),
     # Sizes
-    "two hidden layers": (lambda: call(pairs(), hidden_layers=2), "hidden_layers=2 is not supp"),
+    "a way of fitting for two hidden layers": (
+        lambda: call(pairs(), hidden_layers=2, fit="adam"),
+        "fit='adam' is for one hidden layer",
+    ),
+    "layers and auto": (
+        lambda: call(pairs(), hidden_layers=2, activation="auto"),
+        "activation='auto' is for one hidden layer",
+    ),
+    "layers and probabilities": (
+        lambda: call(pairs(), hidden_layers=2, outputs="probabilities"),
+        "outputs='probabilities' is for one hidden layer",
+    ),
+    "layers and noise": (
+        lambda: call(pairs(), hidden_layers=2, noise=0.1),
+        r"noise=0\.1 is for one hidden layer",
+    ),
     "no hidden layer": (lambda: call(pairs(), hidden_layers=0), "hidden_layers must be .*got 0"),
     "half a layer": (lambda: call(pairs(), hidden_layers=1.0), r"hidden_layers must be .*1\.0"),
     "no width": (lambda: call(pairs(), width=0), "width must be .*at least 1.*got 0"),

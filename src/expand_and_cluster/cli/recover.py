@@ -84,6 +84,10 @@ def recover(
     students: Annotated[
         int | None, typer.Option(min=1, help="Number of students.", rich_help_panel=_METHOD)
     ] = None,
+    hidden_layers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Number of hidden layers; default 1.", rich_help_panel=_METHOD),
+    ] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="Students' hidden width.", rich_help_panel=_METHOD)
     ] = None,
@@ -134,6 +138,7 @@ def recover(
     files = {"source": source, "inputs": inputs, "outputs": outputs}
     chosen: dict[str, Any] = {
         "students": students,
+        "hidden_layers": hidden_layers,
         "width": width,
         "min_cluster_fraction": min_cluster_fraction,
         "max_cluster_angle": max_cluster_angle,

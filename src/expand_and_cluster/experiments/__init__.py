@@ -6,6 +6,7 @@ from types import MappingProxyType
 from expand_and_cluster.experiments import (
     auto_activation,
     chosen_queries,
+    depth,
     every_activation,
     noisy_answers,
     overparameterisation,
@@ -26,6 +27,8 @@ _ALL = (
     query_curve.EXPERIMENT,
     noisy_answers.ROUNDING,
     noisy_answers.NOISE,
+    depth.EXPERIMENT,
+    depth.ASKING_EXPERIMENT,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

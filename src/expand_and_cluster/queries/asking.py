@@ -62,6 +62,7 @@ def ask_all(
     max_queries: int,
     activation: Activation | None,
     reader: Reader | None = None,
+    find_subspace: bool = True,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -77,6 +78,7 @@ def ask_all(
         max_queries: Rows that may be asked in all.
         activation: Activation of the hidden neurons, for the scale; None if it is not known.
         reader: How answers are read; None for logits.
+        find_subspace: Whether to look for a subspace and to ask within it.
         report: Receives progress.
 
     Raises:
@@ -100,7 +102,7 @@ def ask_all(
         sampler, left = found.sampler, left - found.queries
     describe = getattr(sampler, "describe", None)
     notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
-    if isinstance(sampler, Gaussian):
+    if isinstance(sampler, Gaussian) and find_subspace:
         examined = examine_subspace(
             ask,
             sampler,

@@ -105,8 +105,9 @@ def validate_request(
     Args:
         source: `QueryPairs`, or a callable teacher.
         inputs: Sampler or array to draw questions from; needed with a teacher only.
-        activation: Name of the catalogue, `Activation`, `jax.numpy` function, or "auto".
-        hidden_layers: 1.
+        activation: Name of the catalogue, `Activation`, `jax.numpy` function, or "auto"; "auto" for
+            one hidden layer.
+        hidden_layers: At least 1; more than 1 only for logits without noise.
         width: At least 1, or None.
         students: At least 2.
         min_cluster_fraction: Above 0, at most 1, or None.
@@ -115,7 +116,7 @@ def validate_request(
         noise: Above 0, or None.
         max_queries: At least 1; needed with a teacher only.
         seed: At least 0.
-        fit: One of `FITS`, or None.
+        fit: One of `FITS`, or None; None with several hidden layers.
         time_budget: Seconds, above 0, or None.
         progress: Callable, or None.
         checkpoint: Folder, which need not exist yet, or None.
@@ -127,7 +128,7 @@ def validate_request(
         InvalidInputError: Says in one sentence which argument, what came and what was expected.
     """
     settings: dict[str, Any] = {
-        "hidden_layers": _hidden_layers(hidden_layers),
+        "hidden_layers": _whole("hidden_layers", hidden_layers, 1),
         "width": None if width is None else _whole("width", width, 1),
         "students": _whole("students", students, 2, why="clusters are what students agree on"),
         "min_cluster_fraction": _number("min_cluster_fraction", min_cluster_fraction, 1.0, "1"),
@@ -143,6 +144,8 @@ def validate_request(
         "checkpoint": _folder(checkpoint),
         "activation": _activation(activation),
     }
+    if settings["hidden_layers"] > 1:
+        _check_deep(settings)
     if isinstance(source, QueryPairs):
         _refuse_with_pairs(inputs, max_queries)
         check_informative(source)
@@ -152,6 +155,25 @@ def validate_request(
     sampler = _sampler(source, inputs)
     budget = _budget(max_queries, sampler)
     return Request(pairs=None, function=source, sampler=sampler, max_queries=budget, **settings)
+
+
+def _check_deep(settings: Mapping[str, Any]) -> None:
+    """Refuse what is only built for one hidden layer."""
+    if settings["fit"] is not None:
+        raise InvalidInputError(
+            f"fit={settings['fit']!r} is for one hidden layer; students of several train by Adam "
+            "and then Levenberg-Marquardt: leave fit out."
+        )
+    for name, shown, refused in (
+        ("activation", AUTO, settings["activation"] is None),
+        ("outputs", settings["outputs"], settings["outputs"] != "logits"),
+        ("noise", settings["noise"], settings["noise"] is not None),
+    ):
+        if refused:
+            raise InvalidInputError(
+                f"{name}={shown!r} is for one hidden layer in this version, and hidden_layers="
+                f"{settings['hidden_layers']}; name the activation, and give logits without noise."
+            )
 
 
 def _refuse_with_pairs(inputs: Any, max_queries: Any) -> None:
@@ -218,15 +240,6 @@ def _check_enough(name: str, rows: int) -> None:
             f"{name} allows {rows} questions, but a single hidden neuron needs the answers to at "
             "least 3."
         )
-
-
-def _hidden_layers(value: Any) -> int:
-    layers = _whole("hidden_layers", value, 1)
-    if layers != 1:
-        raise InvalidInputError(
-            f"hidden_layers={layers} is not supported in this version; only 1 is."
-        )
-    return layers
 
 
 def _activation(value: Any) -> Activation | None:

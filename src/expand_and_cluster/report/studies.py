@@ -78,6 +78,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_named(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
+    if name in ("deep", "deep-queries"):
+        return [_deep(row) for row in rows]
     if name == "query-curve":
         return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
     if name in ("rounding", "noise"):
@@ -123,6 +125,11 @@ def _reduced(row: Row) -> Row:
 def _named(row: Row) -> Row:
     names = ("activation", "seed", "named", "equivalent", "decided", "runner_up", "margin")
     return {key: row[key] for key in (*names, "max_weight_error", "seconds")}
+
+
+def _deep(row: Row) -> Row:
+    names = ("network", "activation", "seed", "found_widths", "identified", "max_weight_error")
+    return {key: row[key] for key in (*names, "rmse", "queries", "rounds", "recovery_seconds")}
 
 
 def _asked(row: Row) -> Row:

@@ -18,6 +18,11 @@ CRITERION = {"levenberg_marquardt": 1e-3, "adam": 5e-2, "gradient_flow": 1e-2}
 STEPS = {"levenberg_marquardt": 80, "adam": 8_000, "gradient_flow": None}
 NARROWEST = {"levenberg_marquardt": 4, "adam": 16, "gradient_flow": 4}
 WIDEST = 1024
+# Several hidden layers multiply the cost of a width, and Adam's students are sharpened afterwards:
+# they may be narrower, and need not come as near. The margin is taken while steps of
+# Levenberg-Marquardt on so many weights still take a fraction of a second.
+DEEP_NARROWEST, DEEP_CRITERION, DEEP_MARGIN = 8, 8e-2, 1.5
+DEEP_WEIGHTS = 1500
 # Students this many times as wide as the first width that meets the criterion. With Newton-like
 # steps a student just wide enough often ends in a poor minimum (paper, Fig. 4C); with first-order
 # steps the criterion itself is only met well above the teacher's width, and wider still overfits.
@@ -56,6 +61,7 @@ def expand(
     students: int = 2,
     method: str | None = None,
     noise: float = 0.0,
+    hidden_layers: int = 1,
     report: Reporter = silent,
     deadline: float | None = None,
 ) -> Expansion:
@@ -72,6 +78,8 @@ def expand(
         students: How many at each width.
         method: Way of fitting; None chooses by the number of inputs.
         noise: Root mean square of the targets' noise, where it is known.
+        hidden_layers: Hidden layers of a student, all of one width; with more than one, the way
+            is "adam".
         report: Receives progress.
         deadline: `time.monotonic()` after which growth ends.
 
@@ -80,9 +88,16 @@ def expand(
         the margin that suits the way of fitting, or the best one if none does.
     """
     inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
+
+    def weights(width: int) -> int:
+        return width * (inputs + 1 + outputs) + (hidden_layers - 1) * width * (width + 1)
+
     # One way of fitting for all widths, so that the points of the curve can be compared.
-    chosen = method or default_fit(inputs, 32)
-    width, criterion = NARROWEST[chosen], max(CRITERION[chosen], ABOVE_NOISE * noise)
+    chosen = method or (default_fit(inputs, 32) if hidden_layers == 1 else "adam")
+    width, criterion = NARROWEST[chosen], CRITERION[chosen]
+    if hidden_layers > 1:
+        width, criterion = DEEP_NARROWEST, DEEP_CRITERION
+    criterion = max(criterion, ABOVE_NOISE * noise)
     widths: list[int] = []
     losses: list[np.ndarray] = []
     while True:
@@ -94,6 +109,7 @@ def expand(
             seed=seed,
             method=chosen,
             steps=STEPS[chosen],
+            hidden_layers=hidden_layers,
             report=report,
             stage=f"expand: width {width}",
             deadline=deadline,
@@ -111,7 +127,7 @@ def expand(
         )
         reached = bool(np.nanmin(losses[-1]) <= criterion)
         equations = len(data.inputs) * outputs
-        too_wide = 2 * width * (inputs + 1 + outputs) > equations or 2 * width > WIDEST
+        too_wide = weights(2 * width) > equations or 2 * width > WIDEST
         late = deadline is not None and time.monotonic() > deadline
         if reached or too_wide or late or _level(losses):
             break
@@ -123,8 +139,8 @@ def expand(
         # Noise, it seems: the first width that is as good as any meets what can be met.
         criterion = float(LEVEL * least.min())
         width, reached = widths[int(np.argmax(least <= criterion))], True
-    wider = MARGIN[chosen] * width
-    affordable = wider * (inputs + 1 + outputs) <= equations
+    wider = MARGIN[chosen] * width if hidden_layers == 1 else round(DEEP_MARGIN * width)
+    affordable = weights(wider) <= (equations if hidden_layers == 1 else DEEP_WEIGHTS)
     pick = (wider if affordable else width) if reached else best
     return Expansion(np.array(widths), curve, criterion, pick, reached)
 

@@ -1,9 +1,12 @@
 """Where students start."""
 
+import jax.numpy as jnp
 import numpy as np
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import double
 
 # Length of a first-layer weight vector: students begin as nonlinear in standardised inputs as
 # teachers tend to be. Measured against Glorot's initialisation of the paper (A.6.1), which starts
@@ -16,17 +19,22 @@ REACH = 1.5
 OUTPUT = 0.15
 
 
+# Rows on which the deeper layers' activations are measured.
+PROBES = 512
+
+
 def initial_students(
     widths: tuple[int, ...], activation: Activation, *, count: int, seed: int, first: int = 0
 ) -> Network:
-    """An ensemble of random students of one hidden layer, for standardised pairs.
+    """An ensemble of random students, for standardised pairs.
 
-    Input vectors point everywhere alike and their hyperplanes lie within the data. Student i
-    depends on the seed and on i alone, so that it is the same in every ensemble.
+    Input vectors point everywhere alike and their hyperplanes lie within the data; those of deeper
+    layers likewise, within what the layer below gives for Gaussian inputs. Student i depends on the
+    seed and on i alone, so that it is the same in every ensemble.
 
     Args:
-        widths: Sizes of input, hidden layer and output.
-        activation: Activation of the hidden layer.
+        widths: Sizes of input, hidden layers and output.
+        activation: Activation of the hidden layers.
         count: How many students.
         seed: Seed of the ensemble.
         first: Index of the first student, to continue an ensemble.
@@ -36,12 +44,59 @@ def initial_students(
     )
 
 
+def grow_upwards(
+    layers: tuple[Layer, ...],
+    widths: tuple[int, ...],
+    activation: Activation,
+    rng: np.random.Generator,
+    inputs: Float[np.ndarray, "samples inputs"],
+) -> Network:
+    """Random layers on top of given ones.
+
+    Args:
+        layers: Hidden layers that stand.
+        widths: Sizes of the hidden layers above them and of the output.
+        activation: Activation of the hidden layers.
+        rng: Source of randomness.
+        inputs: Inputs on which the spread of the activations is measured.
+    """
+    values = inputs
+    for layer in layers:
+        values = _activate(activation, values @ layer.weight.T + layer.bias)
+    above = []
+    for width in widths[:-1]:
+        layer = _layer_within(values, width, rng)
+        above.append(layer)
+        values = _activate(activation, values @ layer.weight.T + layer.bias)
+    weights = rng.normal(scale=OUTPUT / np.sqrt(values.shape[1]), size=(widths[-1], len(values.T)))
+    return Network((*layers, *above, Layer(weights, np.zeros(widths[-1]))), activation)
+
+
 def _initial(widths: tuple[int, ...], activation: Activation, seed: tuple[int, int]) -> Network:
     rng = np.random.default_rng(seed)
-    inputs, width, outputs = widths
+    inputs, width = widths[:2]
     directions = rng.normal(size=(width, inputs))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     offsets = rng.uniform(-REACH, REACH, size=width)
-    weights = rng.normal(scale=OUTPUT / np.sqrt(width), size=(outputs, width))
-    layers = (Layer(LENGTH * directions, LENGTH * offsets), Layer(weights, np.zeros(outputs)))
-    return Network(layers, activation)
+    first = Layer(LENGTH * directions, LENGTH * offsets)
+    if len(widths) == 3:
+        weights = rng.normal(scale=OUTPUT / np.sqrt(width), size=(widths[2], width))
+        return Network((first, Layer(weights, np.zeros(widths[2]))), activation)
+    probes = rng.normal(size=(PROBES, inputs))
+    return grow_upwards((first,), widths[2:], activation, rng, probes)
+
+
+def _layer_within(
+    values: Float[np.ndarray, "samples size"], width: int, rng: np.random.Generator
+) -> Layer:
+    """Neurons that point everywhere alike in standardised values, and spread like the first's."""
+    center, spread = values.mean(axis=0), values.std(axis=0)
+    weight = rng.normal(size=(width, values.shape[1])) / np.where(spread > 0, spread, 1.0)
+    reached = (values @ weight.T).std(axis=0)
+    weight *= (LENGTH / np.where(reached > 0, reached, 1.0))[:, None]
+    return Layer(weight, LENGTH * rng.uniform(-REACH, REACH, size=width) - weight @ center)
+
+
+def _activate(activation: Activation, pre_activations: np.ndarray) -> np.ndarray:
+    with double():
+        return np.asarray(activation(jnp.asarray(pre_activations)))

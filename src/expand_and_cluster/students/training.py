@@ -64,16 +64,17 @@ def train_students(
     steps: int | None = None,
     learning_rate: float | None = None,
     first: int = 0,
+    hidden_layers: int = 1,
     report: Reporter = silent,
     stage: str = "train students",
     deadline: float | None = None,
     memory: Memory | None = None,
 ) -> Fit:
-    """Train random students of one hidden layer on standardised pairs.
+    """Train random students on standardised pairs.
 
     Args:
         data: Standardised pairs in random order.
-        width: Hidden neurons of every student.
+        width: Neurons of every hidden layer of a student.
         activation: Their activation.
         count: How many students.
         seed: Seed of the ensemble.
@@ -81,12 +82,13 @@ def train_students(
         steps: Most steps of one student; None for the default of the way of fitting.
         learning_rate: For Adam; None for its default.
         first: Index of the first student.
+        hidden_layers: Hidden layers of a student; with more than one, the way is "adam".
         report: Receives progress.
         stage: Name of the work in the reports.
         deadline: `time.monotonic()` after which training stops.
         memory: Keeps students as they finish, where they are trained one by one.
     """
-    widths = (data.inputs.shape[1], width, data.targets.shape[1])
+    widths = (data.inputs.shape[1], *(width,) * hidden_layers, data.targets.shape[1])
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(widths, activation, count=count, seed=seed, first=first)

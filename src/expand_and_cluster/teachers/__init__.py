@@ -1,6 +1,7 @@
-"""Known networks to recover: the paper's synthetic family, and classifiers of real images."""
+"""Known networks to recover: the paper's synthetic family, classifiers of images, random ones."""
 
 from expand_and_cluster.teachers.synthetic import synthetic, synthetic_deep, synthetic_inputs
 from expand_and_cluster.teachers.trained import accuracy, trained
+from expand_and_cluster.teachers.untrained import untrained
 
-__all__ = ["accuracy", "synthetic", "synthetic_deep", "synthetic_inputs", "trained"]
+__all__ = ["accuracy", "synthetic", "synthetic_deep", "synthetic_inputs", "trained", "untrained"]

@@ -40,16 +40,37 @@ def find_support(network: Network, population: Population) -> Support:
         network: Recovered network in standardised coordinates.
         population: Neurons of the imitating students.
     """
-    sign_free = network.activation.symmetry.flip is not None
-    own = _units(network.input_vectors @ population.metric_root)
-    theirs = _units(population.measured)
-    distance = _cosine_distances(own, theirs)
+    return support_of(
+        network.input_vectors @ population.metric_root,
+        population.measured,
+        population.students,
+        sign_free=network.activation.symmetry.flip is not None,
+    )
+
+
+def support_of(
+    own: Float[np.ndarray, "recovered size"],
+    theirs: Float[np.ndarray, "neurons size"],
+    students: Int[np.ndarray, " neurons"],
+    *,
+    sign_free: bool,
+) -> Support:
+    """Look rows up among the students' rows, by the cosine of their angle.
+
+    Args:
+        own: One row for each recovered neuron.
+        theirs: One row for each neuron of a student, in the same coordinates.
+        students: Which student each belongs to.
+        sign_free: Whether a row and its negative are the same neuron.
+    """
+    mine, others = _units(own), _units(theirs)
+    distance = _cosine_distances(mine, others)
     if sign_free:
-        distance = np.minimum(distance, _cosine_distances(-own, theirs))
+        distance = np.minimum(distance, _cosine_distances(-mine, others))
     supporting, agreement = [], []
-    owners = np.unique(population.students)
+    owners = np.unique(students)
     for row in distance:
-        nearest = np.array([row[population.students == s].min() for s in owners])
+        nearest = np.array([row[students == s].min() for s in owners])
         near = nearest <= SUPPORTS
         supporting.append(owners[near])
         agreement.append(float(np.median(nearest[near])) if near.any() else 1.0)

@@ -1,0 +1,182 @@
+"""Recover several hidden layers: the search, its verdict, and the record a user receives."""
+
+import dataclasses
+import time
+from typing import Any
+
+import numpy as np
+
+from expand_and_cluster.core.activations import Activation, centred
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.reconstruction.layerwise import (
+    IMITATES,
+    LayerwiseOutcome,
+    LayerwiseSearch,
+    LayerwiseSettings,
+)
+from expand_and_cluster.recovery import (
+    ExpansionCurve,
+    NeuronRecord,
+    Recovery,
+    Rejection,
+    Verdict,
+)
+from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.summary import clustering_of, curves_of, hold
+from expand_and_cluster.verdict.deep_conditioning import all_held, analyse_deep_conditioning
+from expand_and_cluster.verdict.deep_judgement import (
+    find_layer_support,
+    judge_layers,
+    loose_neurons,
+)
+from expand_and_cluster.verdict.judgement import Finding, Support
+
+
+def recover_layers(
+    data: TrainingData,
+    held_out: TrainingData,
+    standard: Standardisation,
+    settings: LayerwiseSettings,
+    *,
+    activation: Activation,
+    expansion: ExpansionCurve | None,
+    queries: int,
+    began: float,
+    chosen: dict[str, Any],
+    checkpoint: Checkpoint,
+    report: Reporter,
+    reached: dict[str, Any],
+    deadline: float | None,
+) -> Recovery:
+    """Search, judge, and lay out all evidence.
+
+    Args:
+        data: Standardised pairs to fit.
+        held_out: Standardised pairs to judge by.
+        standard: Their coordinates.
+        settings: What the search may do.
+        activation: The activation as the user gave it; the search runs with its centre at zero.
+        expansion: Curve of the expansion phase, if there was one.
+        queries: Rows asked or given.
+        began: `time.monotonic()` at the start of the recovery.
+        chosen: Everything else that was chosen, by name.
+        checkpoint: Keeps every trained student.
+        report: Receives progress.
+        reached: Told of the outcome while it grows.
+        deadline: `time.monotonic()` after which the search ends with what it has.
+
+    Raises:
+        EacError: No student imitates the teacher.
+    """
+    search = LayerwiseSearch(
+        data,
+        held_out,
+        centred(activation),
+        settings,
+        checkpoint=checkpoint,
+        report=report,
+        held=all_held,
+        deadline=deadline,
+    )
+    reached["search"] = search.outcome
+    outcome = search.run()
+    if outcome.best is None:
+        raise EacError(
+            "no student imitates the teacher: all diverged or stayed constant; check that the "
+            "outputs are a function of the inputs, and give more pairs or a larger width.",
+            partial=outcome,
+        )
+    network = outcome.best.network
+    floor = float(np.sqrt(search.bench.floor(network)))
+    error = float(np.sqrt(outcome.held_out))
+    conditioning = analyse_deep_conditioning(network, search.bench.training)
+    support = find_layer_support(network, outcome.imitating(), held_out.inputs)
+    finding = judge_layers(
+        network,
+        conditioning,
+        held_out=error,
+        floor=floor,
+        support=support,
+        fitted=outcome.exact,
+    )
+    raw = standard.restore(network).at_rest().uncentred(activation)
+    if finding.masked.any():
+        raw = hold(raw, finding.masked, standard.input_center)
+    doubtful = () if finding.identified else loose_neurons(network, conditioning, floor)
+    first = next((stage for stage in outcome.stages if stage.layer == 0), None)
+    return Recovery(
+        network=raw,
+        verdict=Verdict(finding.identified, finding.confidence, finding.reasons),
+        neurons=_neurons(raw, support, finding),
+        queries=queries,
+        seconds=time.monotonic() - began,
+        settings={
+            **chosen,
+            **dataclasses.asdict(settings),
+            "rounds_used": outcome.rounds,
+            "found_by": outcome.source,
+            "rounding_floor": floor,
+        },
+        rejected=_rejected(outcome, network, support, doubtful),
+        masked_inputs=finding.masked,
+        held_inputs=np.where(finding.masked, standard.input_center, 0.0),
+        curves=curves_of([stage.fit for stage in outcome.stages], held_out),
+        expansion=expansion,
+        clustering=None if first is None else clustering_of(first.population, first.consensus),
+    )
+
+
+def _neurons(
+    network: Network, support: tuple[Support, ...], finding: Finding
+) -> tuple[NeuronRecord, ...]:
+    symmetry = network.activation.symmetry
+    # A flip that leaves an affine map has no place for it in an ordinary network of this depth.
+    affine = symmetry.flip is not None and symmetry.flip.linear != 0.0
+    hidden = tuple(what for what in symmetry.describe() if what != "sign" or not affine)
+    masked = np.flatnonzero(finding.masked)
+    open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
+    kind = "teacher neuron" if finding.identified else "candidate"
+    return tuple(
+        NeuronRecord(
+            layer=layer,
+            index=index,
+            students=tuple(int(student) for student in students),
+            agreement=float(each.agreement[index]),
+            type=kind,
+            unidentifiable=hidden + (open_inputs if layer == 0 else ()),
+        )
+        for layer, each in enumerate(support)
+        for index, students in enumerate(each.students)
+    )
+
+
+def _rejected(
+    outcome: LayerwiseOutcome,
+    network: Network,
+    support: tuple[Support, ...],
+    doubtful: tuple[np.ndarray, ...],
+) -> tuple[Rejection, ...]:
+    rejected: list[Rejection] = []
+    number = 0
+    for stage in outcome.stages:
+        for loss in stage.fit.losses:
+            if loss > IMITATES:
+                reason = (
+                    f"its error, {np.sqrt(loss):.1e} of the outputs' spread, is too large for its "
+                    "neurons to be evidence"
+                )
+                rejected.append(Rejection("student", f"student {number}", reason))
+            number += 1
+    for removal in outcome.removals:
+        name = f"candidate of layer {removal.layer + 1} removed at width {removal.width + 1}"
+        rejected.append(Rejection("neuron", name, removal.reason))
+    for layer, rows in enumerate(doubtful[: len(network.layers) - 1]):
+        for index in rows:
+            held_by = len(support[layer].students[index])
+            reason = f"in doubt: the pairs do not hold its weights; {held_by} students have it"
+            rejected.append(Rejection("neuron", f"layer {layer + 1}, neuron {index}", reason))
+    return tuple(rejected)

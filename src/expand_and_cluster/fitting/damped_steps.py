@@ -1,0 +1,191 @@
+"""Levenberg-Marquardt steps for any model that can assemble and solve its normal equations."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Protocol, runtime_checkable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array, lax
+
+from expand_and_cluster.fitting.result import StopReason
+
+
+@dataclass(frozen=True)
+class LevenbergMarquardtSettings:
+    """Settings of Levenberg-Marquardt.
+
+    Attributes:
+        steps: Most steps for one student.
+        target: Mean squared error at which a student is finished.
+        damping: First damping, in units of the squared targets' scale.
+        ridge: Relative ridge on the Gram matrix of the output features.
+        patience: Steps over which the loss must fall by `progress`, or the student has stalled.
+        progress: Least relative fall of the loss over `patience` steps.
+    """
+
+    steps: int = 300
+    target: float = 1e-28
+    damping: float = 1e-2
+    ridge: float = 1e-13
+    patience: int = 40
+    progress: float = 0.2
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What steps are taken on; frozen, so that one program serves all that are equal.
+
+    Losses are squared errors summed over outputs, mean over samples.
+    """
+
+    def loss(self, parameters: Any, masks: Any, data: Any) -> Array:
+        """Loss at these weights."""
+        ...
+
+    def assemble(self, parameters: Any, masks: Any, data: Any) -> Any:
+        """Normal equations at these weights, with the loss among them."""
+        ...
+
+    def solve(self, parameters: Any, equations: Any, damping: Array) -> tuple[Any, Array]:
+        """Moved weights, and the decrease of the loss that the quadratic model predicts."""
+        ...
+
+
+class DampedSteps:
+    """The descent of one network, call by call; in double precision.
+
+    Args:
+        model: What is descended on.
+        parameters: Where to start.
+        masks: What takes part and may move.
+        data: Training set in the model's form.
+        settings: When to stop and how to damp.
+        outputs: Number of outputs, by which losses are divided.
+        call: Steps of one compiled call.
+        deadline: `time.monotonic()` after which to stop.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        parameters: Any,
+        masks: Any,
+        data: Any,
+        settings: LevenbergMarquardtSettings,
+        *,
+        outputs: int,
+        call: int,
+        deadline: float | None = None,
+    ) -> None:
+        """Remember; nothing is computed yet."""
+        self.parameters = parameters
+        self.step = 0
+        self.loss = float("nan")
+        self.history: list[tuple[int, float]] = []
+        self.stop = StopReason.STEPS
+        self._model, self._masks, self._data = model, masks, data
+        self._settings = settings
+        self._outputs = outputs
+        self._call = call
+        self._deadline = deadline
+        self._damping = jnp.asarray(settings.damping)
+        self._growth = jnp.asarray(2.0)
+
+    def run(self) -> Iterator[None]:
+        """Descend until a reason to stop; yields after every compiled call."""
+        chosen = self._settings
+        while True:
+            wanted = min(self._call, chosen.steps - self.step)
+            self.parameters, self._damping, self._growth, value, taken = _descend(
+                self.parameters,
+                self._damping,
+                self._growth,
+                self._masks,
+                self._data,
+                jnp.asarray(wanted),
+                jnp.asarray(chosen.target * self._outputs),
+                self._model,
+            )
+            self.step += int(taken)
+            self.loss = float(value) / self._outputs
+            self.history.append((self.step, self.loss))
+            yield
+            reason = self._reason(int(taken) < wanted)
+            if reason is not None:
+                self.stop = reason
+                return
+
+    def _reason(self, cut_short: bool) -> StopReason | None:
+        chosen = self._settings
+        if not np.isfinite(self.loss):
+            return StopReason.DIVERGED
+        if self.loss <= chosen.target:
+            return StopReason.TARGET
+        if cut_short or self._stalled() or self._settled():
+            return StopReason.STALLED
+        if self.step >= chosen.steps:
+            return StopReason.STEPS
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            return StopReason.TIME
+        return None
+
+    def _settled(self) -> bool:
+        """Within sight of the target, where rounding decides, and no longer halving."""
+        last = [value for _, value in self.history[-2:]]
+        return (
+            self.loss <= 100.0 * self._settings.target
+            and len(last) == 2
+            and 2.0 * last[1] > last[0]
+        )
+
+    def _stalled(self) -> bool:
+        before = [value for at, value in self.history if at <= self.step - self._settings.patience]
+        return bool(before) and self.loss > (1.0 - self._settings.progress) * before[-1]
+
+
+@partial(jax.jit, static_argnames="model")
+def _descend(
+    parameters: Any,
+    damping: Array,
+    growth: Array,
+    masks: Any,
+    data: Any,
+    steps: Array,
+    target: Array,
+    model: Model,
+) -> tuple[Any, Array, Array, Array, Array]:
+    """At most `steps` steps with Nielsen's damping update.
+
+    Stops early at the target, at a loss that is not finite, and where damping has grown so far
+    that no step in double precision can descend.
+    """
+
+    def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
+        _, damping, _, equations, taken = state
+        return (taken < steps) & (equations.loss > target) & (damping < 1e10)
+
+    def advance(state):  # noqa: ANN001, ANN202 - a while_loop carry
+        parameters, damping, growth, equations, taken = state
+        moved, predicted = model.solve(parameters, equations, damping)
+        reached = model.loss(moved, masks, data)
+        # NaN compares false: a failed factorisation or an overflow is a rejected step.
+        accepted = reached < equations.loss
+        gain = (equations.loss - reached) / predicted
+        shrink = jnp.maximum(0.2, 1.0 - (2.0 * gain - 1.0) ** 3)
+        new = lax.cond(
+            accepted,
+            lambda: (moved, model.assemble(moved, masks, data)),
+            lambda: (parameters, equations),
+        )
+        damping = jnp.where(accepted, jnp.maximum(damping * shrink, 1e-18), damping * growth)
+        return new[0], damping, jnp.where(accepted, 2.0, 2.0 * growth), new[1], taken + 1
+
+    start = model.assemble(parameters, masks, data)
+    parameters, damping, growth, equations, taken = lax.while_loop(
+        proceed, advance, (parameters, damping, growth, start, jnp.asarray(0))
+    )
+    return parameters, damping, growth, equations.loss, taken

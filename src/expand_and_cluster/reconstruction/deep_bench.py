@@ -1,0 +1,201 @@
+"""Networks of several hidden layers under reconstruction: scored, polished, thinned out."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
+from expand_and_cluster.fitting.deep_descent import DeepDescent, all_free, hidden_weights
+from expand_and_cluster.fitting.deep_equations import (
+    DeepData,
+    DeepMasks,
+    lay_out,
+)
+from expand_and_cluster.reconstruction.candidate import AT_FLOOR, ROUNDING
+from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.students.training import TrainingData
+
+# Rows on which floors and the cost of removing a neuron are measured.
+ROWS_MEASURED = 2048
+# Hidden widths are padded to multiples of this, so that removing a neuron seldom compiles.
+PAD = 8
+
+
+@dataclass(frozen=True)
+class Scored:
+    """A network with its mean squared error over training samples and outputs."""
+
+    network: Network
+    loss: float
+
+
+class DeepBench:
+    """Training pairs on which networks of any depth are polished and thinned out.
+
+    Args:
+        data: Standardised pairs.
+        noise: Standard deviation of the answers' own rounding, in standardised units.
+        deadline: `time.monotonic()` after which descents stop.
+        report: Told about descents.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        *,
+        noise: float = 0.0,
+        deadline: float | None = None,
+        report: Reporter = silent,
+    ) -> None:
+        """Keep the pairs; they are laid out for a size of network when it is first polished."""
+        self.training = data
+        self.noise = noise
+        self.deadline = deadline
+        self.report = report
+        self._laid_out: dict[int, DeepData] = {}
+
+    @cached_property
+    def _few(self) -> Float[np.ndarray, "rows inputs"]:
+        return self.training.inputs[:ROWS_MEASURED]
+
+    def score(self, network: Network) -> Scored:
+        """The network with its error."""
+        error = answers(network, self.training.inputs) - self.training.targets
+        return Scored(network, float(np.mean(error**2)))
+
+    def polish(
+        self,
+        start: Scored,
+        *,
+        steps: int = 200,
+        damping: float = 1e-4,
+        patience: int = 40,
+        moving: DeepMasks | None = None,
+        stage: str = "polish",
+    ) -> Scored:
+        """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
+
+        Args:
+            start: Where to start.
+            steps: Most steps.
+            damping: First damping.
+            patience: Steps without progress after which to stop.
+            moving: What may move; all if None.
+            stage: Name of the work in reports.
+        """
+        padded, masks = _padded(start.network, moving)
+        settings = LevenbergMarquardtSettings(
+            steps=steps, target=self.floor(start.network), damping=damping, patience=patience
+        )
+        with double():
+            data = self._data(hidden_weights(padded.widths))
+            descent = DeepDescent(padded, data, settings, self.deadline, phases=[(masks, steps)])
+            for _ in descent.run():
+                error = np.array([np.sqrt(descent.loss)])
+                self.report(Progress(stage, descent.step, steps, error))
+            found = _unpadded(descent.network(), start.network)
+        if not np.isfinite(descent.loss) or descent.loss >= start.loss:
+            return start
+        return Scored(found, descent.loss)
+
+    def floor(self, network: Network) -> float:
+        """Mean squared error that rounding alone explains for this network.
+
+        Every pre-activation and every output is a sum of terms, each wrong by a few units in its
+        last place; errors of pre-activations reach the outputs by their slopes.
+        """
+        inside = look_inside(network, self._few)
+        squares = [np.column_stack([layer.weight, layer.bias]).T ** 2 for layer in network.layers]
+        size = float(np.mean(inside.values[-1] ** 2 @ squares[-1]))
+        for values, square, slopes in zip(inside.values, squares, inside.slopes, strict=False):
+            wrong = (values**2 @ square)[:, None, :]
+            size += float(np.mean(np.sum(slopes**2 * wrong, axis=2)))
+        size += float(np.mean(self.training.targets**2))
+        return float(ROUNDING * size + self.noise**2)
+
+    def at_floor(self, scored: Scored) -> bool:
+        """Whether nothing but rounding is left of the error."""
+        return bool(scored.loss <= AT_FLOOR * self.floor(scored.network))
+
+    def removal_costs(self, network: Network, layer: int) -> Float[np.ndarray, " neurons"]:
+        """About how much the mean squared error rises when a neuron is removed.
+
+        The others of its layer make up for what they can, by least squares on its activation; the
+        rest counts with the mean square of the outputs' slope in it.
+        """
+        inside = look_inside(network, self._few)
+        spare = _residual_sizes(inside.values[layer + 1])
+        return (inside.effects[layer] * spare) ** 2
+
+    def without(self, network: Network, layer: int, neuron: int) -> Network:
+        """The network without a neuron, its activation regressed on the others of its layer."""
+        values = look_inside(network, self._few).values[layer + 1]
+        kept = np.arange(values.shape[1] - 1) != neuron
+        others = values[:, np.append(kept, True)]
+        scale = np.linalg.norm(others, axis=0)
+        scale[scale == 0.0] = 1.0
+        share = np.linalg.lstsq(others / scale, values[:, neuron], rcond=1e-12)[0] / scale
+        own, above = network.layers[layer], network.layers[layer + 1]
+        moved = above.weight[:, [neuron]]
+        layers = list(network.layers)
+        layers[layer] = Layer(own.weight[kept], own.bias[kept])
+        layers[layer + 1] = Layer(
+            above.weight[:, kept] + moved * share[:-1], above.bias + moved[:, 0] * share[-1]
+        )
+        return network.replace(layers=tuple(layers))
+
+    def _data(self, weights: int) -> DeepData:
+        if weights not in self._laid_out:
+            self._laid_out[weights] = lay_out(self.training.inputs, self.training.targets, weights)
+        return self._laid_out[weights]
+
+
+def _residual_sizes(values: Float[np.ndarray, "rows neurons_and_one"]) -> np.ndarray:
+    """Root mean square of what is left of each column when the others make up for it."""
+    scale = np.linalg.norm(values, axis=0)
+    scale[scale == 0.0] = 1.0
+    _, sizes, right = np.linalg.svd(np.linalg.qr(values / scale, mode="r"))
+    least = np.finfo(np.float64).eps * sizes[0]
+    inverse = ((right.T / np.maximum(sizes, least)) ** 2).sum(axis=1)
+    return (scale / np.sqrt(inverse * len(values)))[:-1]
+
+
+def _padded(network: Network, moving: DeepMasks | None) -> tuple[Network, DeepMasks]:
+    """The network in widths that are multiples of `PAD`, with neurons that do not take part."""
+    masks = all_free(network) if moving is None else moving
+    hidden = network.hidden_widths
+    more = [(-width) % PAD for width in hidden]
+    layers = []
+    for place, layer in enumerate(network.layers):
+        rows = more[place] if place < len(more) else 0
+        columns = more[place - 1] if place else 0
+        layers.append(
+            Layer(
+                np.pad(layer.weight, ((0, rows), (0, columns))),
+                np.pad(layer.bias, (0, rows)),
+            )
+        )
+    present = tuple(np.pad(part, (0, n)) for part, n in zip(masks.present, more, strict=True))
+    linear = tuple(np.pad(part, (0, n)) for part, n in zip(masks.linear, more, strict=True))
+    free = []
+    for place, part in enumerate(masks.free):
+        columns = more[place - 1] if place else 0
+        weights = np.pad(part[:, :-1], ((0, more[place]), (0, columns)))
+        free.append(np.column_stack([weights, np.pad(part[:, -1], (0, more[place]))]))
+    return network.replace(layers=tuple(layers)), DeepMasks(present, linear, tuple(free))
+
+
+def _unpadded(padded: Network, like: Network) -> Network:
+    layers = tuple(
+        Layer(
+            big.weight[: small.weight.shape[0], : small.weight.shape[1]],
+            big.bias[: len(small.bias)],
+        )
+        for big, small in zip(padded.layers, like.layers, strict=True)
+    )
+    return padded.replace(layers=layers)

@@ -1,0 +1,155 @@
+"""Train students of several hidden layers, or what is above the layers that are rebuilt already."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
+from expand_and_cluster.fitting.deep_descent import DeepDescent, hidden_weights
+from expand_and_cluster.fitting.deep_equations import lay_out
+from expand_and_cluster.fitting.each_student import fit_each
+from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
+from expand_and_cluster.fitting.memory import Memory
+from expand_and_cluster.fitting.result import Fit
+from expand_and_cluster.students.initial import initial_students
+from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.training import TrainingData
+
+# Adam first: Levenberg-Marquardt from a random start ends in poor minima of deep students two to
+# three times as often, and fits noise where it sees few samples.
+ADAM = AdamSettings(steps=12_000, learning_rate=3e-3, batch_size=256)
+# Then Levenberg-Marquardt: whoever is on the way to zero halves the error all the time, whoever
+# does not is in a minimum.
+NEWTON = LevenbergMarquardtSettings(steps=150, damping=1e-4, patience=24, progress=0.5)
+# Equations for every unknown that it sees: fewer are fitted by heart, more only cost time.
+EQUATIONS = 4
+FEWEST_SAMPLES = 2500
+# Mean squared error of a student that holds all of the teacher.
+FOUND = 1e-9
+
+
+@dataclass(frozen=True)
+class Above:
+    """Students to be trained above rebuilt layers.
+
+    Attributes:
+        rebuilt: Hidden layers that are given, from the first one on; may be empty.
+        widths: Sizes of the hidden layers above them.
+        activation: Activation of the hidden layers.
+        count: How many students.
+        seed: Seed of the ensemble.
+        first: Index of the first student.
+    """
+
+    rebuilt: tuple[Layer, ...]
+    widths: tuple[int, ...]
+    activation: Activation
+    count: int
+    seed: int
+    first: int = 0
+
+
+def samples_for_deep(widths: tuple[int, ...], available: int) -> int:
+    """How many pairs Levenberg-Marquardt sees for students of these widths."""
+    weights = sum((size + 1) * width for size, width in pairwise(widths))
+    return min(available, max(FEWEST_SAMPLES, EQUATIONS * weights // widths[-1]))
+
+
+def train_above(
+    data: TrainingData,
+    wanted: Above,
+    *,
+    report: Reporter = silent,
+    stage: str = "train students",
+    deadline: float | None = None,
+) -> Fit:
+    """Train random students by Adam on what the rebuilt layers give.
+
+    Args:
+        data: Standardised pairs in random order.
+        wanted: Which students.
+        report: Receives progress.
+        stage: Name of the work in the reports.
+        deadline: `time.monotonic()` after which training stops.
+
+    Returns:
+        Whole students, the rebuilt layers below each.
+    """
+    fed = values_after(wanted.rebuilt, wanted.activation, data.inputs)
+    outputs = data.targets.shape[1]
+    start = initial_students(
+        (fed.shape[1], *wanted.widths, outputs),
+        wanted.activation,
+        count=wanted.count,
+        seed=wanted.seed,
+        first=wanted.first,
+    )
+    standard = Standardisation.fit(fed, data.targets)
+    fit = fit_adam(
+        start,
+        standard.inputs(fed),
+        data.targets,
+        settings=ADAM,
+        seed=wanted.seed,
+        report=report,
+        stage=stage,
+        deadline=deadline,
+    )
+    # Targets are standardised already: only what the layers are fed is undone.
+    plain = Standardisation(
+        standard.input_center, standard.input_scale, np.zeros(outputs), np.ones(outputs)
+    )
+    whole = []
+    for index in range(wanted.count):
+        above = plain.restore(fit.students.student(index)).at_rest()
+        whole.append(Network((*wanted.rebuilt, *above.layers), wanted.activation))
+    return Fit(Network.stack(whole), fit.losses, fit.steps, fit.curves, fit.stops)
+
+
+def sharpen(
+    data: TrainingData,
+    students: Network,
+    *,
+    report: Reporter = silent,
+    stage: str = "sharpen students",
+    deadline: float | None = None,
+    memory: Memory | None = None,
+) -> Fit:
+    """Levenberg-Marquardt on all weights of these students, rebuilt layers included.
+
+    Args:
+        data: Standardised pairs in random order.
+        students: Ensemble, as Adam left it.
+        report: Receives progress.
+        stage: Name of the work in the reports.
+        deadline: `time.monotonic()` after which training stops.
+        memory: Keeps students as they finish.
+    """
+    part = data.first(samples_for_deep(students.widths, len(data.inputs)))
+    with double():
+        laid_out = lay_out(part.inputs, part.targets, hidden_weights(students.widths))
+    return fit_each(
+        students,
+        lambda student: DeepDescent(student, laid_out, NEWTON, deadline),
+        steps=NEWTON.steps,
+        report=report,
+        stage=stage,
+        memory=memory,
+    )
+
+
+def values_after(
+    layers: tuple[Layer, ...], activation: Activation, inputs: Float[np.ndarray, "samples inputs"]
+) -> Float[np.ndarray, "samples size"]:
+    """What these hidden layers give for the inputs."""
+    if not layers:
+        return inputs
+    size = len(layers[-1].bias)
+    passing = Network((*layers, Layer(np.eye(size), np.zeros(size))), activation)
+    return passing(inputs)

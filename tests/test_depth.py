@@ -1,0 +1,67 @@
+"""Several hidden layers, end to end."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from expand_and_cluster.fitting.memory import Memory
+from expand_and_cluster.pipeline import recover
+from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.recovery import Recovery, load
+from expand_and_cluster.scoring.compare import compare
+from expand_and_cluster.teachers.synthetic import synthetic_deep, synthetic_inputs
+
+TEACHER = synthetic_deep((3, 2, 2, 1), seed=2, activation="tanh")
+
+
+def run(folder: Path | None = None) -> Recovery:
+    inputs = synthetic_inputs(4000, 3, seed=1)
+    return recover(
+        QueryPairs(inputs, TEACHER(inputs)),
+        activation="tanh",
+        hidden_layers=2,
+        width=6,
+        students=4,
+        checkpoint=folder,
+    )
+
+
+def test_two_hidden_layers_are_recovered_kept_and_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recovery = run(tmp_path / "checkpoint")
+    assert recovery.network.widths == TEACHER.widths
+    assert compare(recovery, TEACHER).max_weight_error < 1e-9
+    assert recovery.verdict.identified
+    assert [(record.layer, record.index) for record in recovery.neurons] == [
+        (0, 0),
+        (0, 1),
+        (1, 0),
+        (1, 1),
+    ]
+    recovery.save(tmp_path / "saved")
+    assert load(tmp_path / "saved") == recovery
+
+    def forbidden(*_: object, **__: object) -> None:
+        raise AssertionError("a finished student was trained again")
+
+    monkeypatch.setattr(Memory, "save", forbidden)
+    monkeypatch.setattr(Memory, "save_all", forbidden)
+    again = run(tmp_path / "checkpoint")
+    for one, other in zip(again.network.layers, recovery.network.layers, strict=True):
+        np.testing.assert_array_equal(one.weight, other.weight)
+
+
+def test_noise_is_not_identified():
+    inputs = synthetic_inputs(1500, 3, seed=1)
+    noise = 0.1 * np.random.default_rng(0).normal(size=(1500, 1))
+    recovery = recover(
+        QueryPairs(inputs, TEACHER(inputs) + noise),
+        activation="tanh",
+        hidden_layers=2,
+        width=4,
+        students=2,
+        time_budget=20.0,
+    )
+    assert not recovery.verdict.identified
