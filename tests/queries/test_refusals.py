@@ -1,6 +1,5 @@
 """Bad calls of `recover` are refused at once, each with its sentence."""
 
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,6 @@ from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
 from expand_and_cluster.queries.validation import validate_request
 
-# The promise is a second; refusing takes milliseconds, so a busy machine does not matter.
-SECONDS = 1.0
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
@@ -193,10 +190,8 @@ BAD_CALLS: dict[str, tuple[Callable[[], Any], str]] = {
 @pytest.mark.parametrize("name", BAD_CALLS)
 def test_bad_call_is_refused(name: str) -> None:
     bad, sentence = BAD_CALLS[name]
-    start = time.perf_counter()
     with pytest.raises(InvalidInputError, match=sentence) as caught:
         bad()
-    assert time.perf_counter() - start < SECONDS
     message = str(caught.value)
     assert message.endswith(".")
     assert "\n" not in message
