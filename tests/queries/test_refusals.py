@@ -15,7 +15,6 @@ from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
 from expand_and_cluster.queries.validation import validate_request
 
-
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3))
 Y = RNG.normal(size=(40, 2))
