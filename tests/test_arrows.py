@@ -38,6 +38,8 @@ FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 SAME_ROOM = {
     "activation_choice": "recovery",
     "depth": "pipeline",
+    "one_layer": "pipeline",
+    "preparation": "pipeline",
     "recovery_files": "recovery",
     "summary": "pipeline",
     "unknown_activation": "pipeline",

@@ -86,7 +86,7 @@ def test_exact_answers_state_no_standard_errors():
 
 
 def test_another_activation_is_not_taken_for_noise(monkeypatch):
-    monkeypatch.setattr("expand_and_cluster.pipeline.ROUNDS", 1)
+    monkeypatch.setattr("expand_and_cluster.one_layer.ROUNDS", 1)
     source = teacher((4, 2, 1), "g")
     recovery = eac.recover(noisy_pairs(source, 1e-3), activation="tanh", **QUICK)
     assert not recovery.verdict.identified

@@ -35,7 +35,7 @@ def assert_exact(recovery, source, *, tolerance=EXACT):
 @pytest.fixture
 def one_round(monkeypatch):
     """Nothing is found in later rounds either; the slow tests look at them."""
-    monkeypatch.setattr("expand_and_cluster.pipeline.ROUNDS", 1)
+    monkeypatch.setattr("expand_and_cluster.one_layer.ROUNDS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -2,15 +2,13 @@
 
 import dataclasses
 import time
-from typing import Any
 
 import numpy as np
 
-from expand_and_cluster.core.activations import Activation, centred
-from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.activations import centred
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job
 from expand_and_cluster.reconstruction.layerwise import (
     IMITATES,
     LayerwiseOutcome,
@@ -24,8 +22,6 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
-from expand_and_cluster.students.standardisation import Standardisation
-from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import clustering_of, curves_of, hold
 from expand_and_cluster.verdict.deep_conditioning import all_held, analyse_deep_conditioning
 from expand_and_cluster.verdict.deep_judgement import (
@@ -36,53 +32,39 @@ from expand_and_cluster.verdict.deep_judgement import (
 from expand_and_cluster.verdict.judgement import Finding, Support
 
 
-def recover_layers(
-    data: TrainingData,
-    held_out: TrainingData,
-    standard: Standardisation,
-    settings: LayerwiseSettings,
-    *,
-    activation: Activation,
-    expansion: ExpansionCurve | None,
-    queries: int,
-    began: float,
-    chosen: dict[str, Any],
-    checkpoint: Checkpoint,
-    report: Reporter,
-    reached: dict[str, Any],
-    deadline: float | None,
-) -> Recovery:
+def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Recovery:
     """Search, judge, and lay out all evidence.
 
     Args:
-        data: Standardised pairs to fit.
-        held_out: Standardised pairs to judge by.
-        standard: Their coordinates.
-        settings: What the search may do.
-        activation: The activation as the user gave it; the search runs with its centre at zero.
-        expansion: Curve of the expansion phase, if there was one.
-        queries: Rows asked or given.
-        began: `time.monotonic()` at the start of the recovery.
-        chosen: Everything else that was chosen, by name.
-        checkpoint: Keeps every trained student.
-        report: Receives progress.
-        reached: Told of the outcome while it grows.
-        deadline: `time.monotonic()` after which the search ends with what it has.
+        job: The recovery.
+        width: Neurons of every hidden layer of a student.
+        expansion: How the width was found, if it was.
 
     Raises:
         EacError: No student imitates the teacher.
     """
-    search = LayerwiseSearch(
-        data,
-        held_out,
-        centred(activation),
-        settings,
-        checkpoint=checkpoint,
-        report=report,
-        held=all_held,
-        deadline=deadline,
+    request, prepared = job.request, job.prepared
+    standard, held_out = prepared.standard, prepared.held_out
+    settings = LayerwiseSettings(
+        hidden_layers=request.hidden_layers,
+        width=width,
+        students=request.students,
+        seed=request.seed,
+        max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+        rounds=ROUNDS,
+        noise=prepared.noise,
     )
-    reached["search"] = search.outcome
+    search = LayerwiseSearch(
+        prepared.training,
+        held_out,
+        centred(request.named),
+        settings,
+        checkpoint=job.store,
+        report=request.progress,
+        held=all_held,
+        deadline=job.deadline,
+    )
+    job.reached["search"] = search.outcome
     outcome = search.run()
     if outcome.best is None:
         raise EacError(
@@ -103,7 +85,7 @@ def recover_layers(
         support=support,
         fitted=outcome.exact,
     )
-    raw = standard.restore(network).at_rest().uncentred(activation)
+    raw = standard.restore(network).at_rest().uncentred(request.named)
     if finding.masked.any():
         raw = hold(raw, finding.masked, standard.input_center)
     doubtful = () if finding.identified else loose_neurons(network, conditioning, floor)
@@ -112,10 +94,10 @@ def recover_layers(
         network=raw,
         verdict=Verdict(finding.identified, finding.confidence, finding.reasons),
         neurons=_neurons(raw, support, finding),
-        queries=queries,
-        seconds=time.monotonic() - began,
+        queries=job.answers.queries,
+        seconds=time.monotonic() - job.began,
         settings={
-            **chosen,
+            **job.describe(),
             **dataclasses.asdict(settings),
             "rounds_used": outcome.rounds,
             "found_by": outcome.source,

@@ -14,47 +14,23 @@ from jax.typing import ArrayLike
 from expand_and_cluster.core.activations import Activation, centred
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
-from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
+from expand_and_cluster.one_layer import recover_one_layer
+from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.asking import Answers, ask_all
 from expand_and_cluster.queries.oracle import Oracle
-from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler
-from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import AUTO, Request, validate_request
-from expand_and_cluster.reconstruction.candidate import Workbench
-from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
-from expand_and_cluster.reconstruction.layerwise import LayerwiseSettings
-from expand_and_cluster.reconstruction.search import Search, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
-from expand_and_cluster.students.holding import find_holding
 from expand_and_cluster.students.screening import screen
-from expand_and_cluster.students.standardisation import Standardisation
-from expand_and_cluster.students.training import TrainingData, default_fit
-from expand_and_cluster.summary import summarise
 from expand_and_cluster.unknown_activation import recover_unknown
-from expand_and_cluster.verdict.conditioning import is_held
-from expand_and_cluster.verdict.noise import NoiseHypothesis
 
-HELD_OUT = 0.1
-MIN_CLUSTER_FRACTION = 0.5
-MAX_CLUSTER_ANGLE = np.pi / 12
-ROUNDS = 6
-# Where students see only the directions that matter: their width for every direction, and Adam's
-# steps and learning rate. Measured for eight activations on 784-64-10 and on 784-256-10.
+# Neurons of a student for every direction that the outputs depend on.
 STUDENTS_PER_DIRECTION = 2
-STEPS_PER_DIRECTION = 300
-STEPS_WITHIN = (15_000, 60_000)
-RATE_WITHIN = 1e-2
-# Equations for every weight off the subspace beyond which gradients' questions are not needed: they
-# determine weights, but only to the rounding of differences.
-WELL_DETERMINED = 1.2
-# How much more a gradient's questions then count than as many random ones: these few only disturb
-# what differences alone determine, one direction at a time.
-DIFFERENCES_FIRST = 10.0
 
 
 def recover(
@@ -154,20 +130,21 @@ def _recover(
     reader = Reader(request.outputs, request.noise)
     answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
-    prepared = _prepare(answers.pairs, request.seed, reader)
+    prepared = prepare(answers.pairs, request.seed, reader)
+    job = Job(request, reader, answers, prepared, store, began, deadline, reached)
     if request.activation is not None:
-        return _recover_named(request, reader, answers, prepared, store, began, deadline, reached)
+        return _recover_named(job)
 
     def with_activation(activation: Activation, own: Checkpoint) -> Recovery:
         named = dataclasses.replace(request, activation=activation)
-        return _recover_named(named, reader, answers, prepared, own, began, deadline, reached)
+        return _recover_named(dataclasses.replace(job, request=named, store=own))
 
     ranked = partial(
         screen,
         prepared.training,
         prepared.held_out,
         seed=request.seed,
-        width=_width(request, answers),
+        width=_width(job),
         noise=prepared.noise,
         method=request.fit,
         report=request.progress,
@@ -176,204 +153,22 @@ def _recover(
     return recover_unknown(ranked, with_activation, checkpoint=store, deadline=deadline)
 
 
-def _width(request: Request, answers: Answers) -> int | None:
-    """Width of the students, where no expansion has to find it."""
-    if request.width is None and answers.subspace is not None:
-        return STUDENTS_PER_DIRECTION * answers.subspace.rank
-    return request.width
-
-
-def _recover_named(
-    request: Request,
-    reader: Reader,
-    answers: Answers,
-    prepared: "_Prepared",
-    store: Checkpoint,
-    began: float,
-    deadline: float | None,
-    reached: dict[str, Any],
-) -> Recovery:
-    data, unseen = prepared.training, prepared.held_out
+def _recover_named(job: Job) -> Recovery:
     expansion = None
-    width = _width(request, answers)
+    width = _width(job)
     if width is None:
-        expansion = _expansion(request, prepared, reader, store, deadline)
+        expansion = _expansion(job)
         width = expansion.chosen
-    if request.hidden_layers > 1:
-        return recover_layers(
-            data,
-            unseen,
-            prepared.standard,
-            LayerwiseSettings(
-                hidden_layers=request.hidden_layers,
-                width=width,
-                students=request.students,
-                seed=request.seed,
-                max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
-                rounds=ROUNDS,
-                noise=prepared.noise,
-            ),
-            activation=request.named,
-            expansion=expansion,
-            queries=answers.queries,
-            began=began,
-            chosen={**_describe(request, answers.notes), "rows_set_aside": prepared.set_aside},
-            checkpoint=store,
-            report=request.progress,
-            reached=reached,
-            deadline=deadline,
-        )
-    settings = _settings(request, answers, width, prepared)
-    noisy = _hypothesis(answers, request, reader, deadline)
-    least = 0 if answers.subspace is None else answers.subspace.rank
-    search = Search(
-        data,
-        unseen,
-        centred(request.named),
-        settings,
-        checkpoint=store,
-        report=request.progress,
-        held=partial(is_held, least_width=least),
-        draft=_entered(answers.draft, prepared),
-        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
-        deadline=deadline,
-    )
-    reached["search"] = search.outcome
-    search.run()
-    return summarise(
-        search,
-        _completed(search, prepared, answers, request, reader, deadline),
-        activation=request.named,
-        readout=reader.readout,
-        noisy=noisy,
-        expansion=expansion,
-        queries=answers.queries,
-        seconds=time.monotonic() - began,
-        chosen={
-            **_describe(request, answers.notes),
-            **dataclasses.asdict(settings),
-            "rounds_used": len(search.outcome.rounds),
-            "rows_set_aside": prepared.set_aside,
-            "answers_written_in": reader.resolution.name,
-        },
-    )
+    if job.request.hidden_layers > 1:
+        return recover_layers(job, width, expansion)
+    return recover_one_layer(job, width, expansion)
 
 
-def _entered(draft: Network | None, prepared: "_Prepared") -> Network | None:
-    """A draft in the coordinates of the students."""
-    return None if draft is None else prepared.standard.enter(draft).at_rest()
-
-
-@dataclasses.dataclass(frozen=True)
-class _Prepared:
-    """Pairs as students see them, and how many rows were set aside."""
-
-    standard: Standardisation
-    training: TrainingData
-    held_out: TrainingData
-    noise: float
-    set_aside: int
-
-
-def _prepare(pairs: QueryPairs, seed: int, reader: Reader) -> _Prepared:
-    training, held_out, set_aside = _split(pairs, seed, reader)
-    standard = Standardisation.fit(training.inputs, training.outputs)
-    rounding = reader.errors(training.outputs) / standard.output_scale
-    return _Prepared(
-        standard,
-        TrainingData(standard.inputs(training.inputs), standard.targets(training.outputs)),
-        TrainingData(standard.inputs(held_out.inputs), standard.targets(held_out.outputs)),
-        float(np.sqrt(np.mean(rounding**2))),
-        set_aside,
-    )
-
-
-def _split(pairs: QueryPairs, seed: int, reader: Reader) -> tuple[QueryPairs, QueryPairs, int]:
-    """Training and held-out pairs in random order, and how many rows were set aside."""
-    usable = reader.keep_usable(pairs)
-    if len(usable) < len(pairs):
-        check_informative(usable, name="the answers that are not saturated")
-    shuffled = usable.take(np.random.default_rng((seed, 1)).permutation(len(usable)))
-    holding = find_holding(shuffled.inputs)
-    kept = shuffled.take(np.flatnonzero(holding.covers(shuffled.inputs)))
-    training, held_out = kept.split(HELD_OUT, seed)
-    return training, held_out, len(pairs) - len(kept)
-
-
-def _settings(
-    request: Request, answers: Answers, width: int, prepared: _Prepared
-) -> SearchSettings:
-    inputs = prepared.training.inputs.shape[1]
-    method = request.fit or default_fit(inputs, width)
-    steps = rate = None
-    if answers.subspace is not None and method == "adam":
-        steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
-        rate = RATE_WITHIN
-    return SearchSettings(
-        width=width,
-        students=request.students,
-        seed=request.seed,
-        min_cluster_fraction=request.min_cluster_fraction or MIN_CLUSTER_FRACTION,
-        max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
-        method=method,
-        rounds=ROUNDS,
-        noise=prepared.noise,
-        steps=steps,
-        learning_rate=rate,
-    )
-
-
-def _completed(
-    search: Search,
-    prepared: _Prepared,
-    answers: Answers,
-    request: Request,
-    reader: Reader,
-    deadline: float | None,
-) -> Completed | None:
-    """The network over all inputs; None where no student imitates the teacher."""
-    rebuilt = search.outcome.rebuilt
-    if rebuilt is None:
-        return None
-    if answers.subspace is None or answers.whole is None:
-        bench = search.judging_bench()
-        return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
-    spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
-    whole = _prepare(answers.whole, request.seed, reader)
-    bench = Workbench(
-        whole.training,
-        centred(request.named),
-        skip=rebuilt.network.skip is not None,
-        noise=whole.noise,
-        deadline=deadline,
-        report=request.progress,
-    )
-    within = prepared.standard.restore(rebuilt.network).at_rest()
-    return complete(
-        answers.subspace.lift(within),
-        rebuilt,
-        bench,
-        whole.held_out,
-        whole.standard,
-        known=answers.subspace.root,
-        spare=spare,
-        differences=_differences(answers.subspace, whole),
-        report=request.progress,
-        deadline=deadline,
-    )
-
-
-def _differences(subspace: Subspace, whole: _Prepared) -> Differences | None:
-    """What was asked for the gradients, where random questions alone leave weights open."""
-    size = len(subspace.center)
-    unknown = subspace.rank * (size - subspace.rank)
-    if len(whole.training.inputs) * subspace.outputs >= WELL_DETERMINED * unknown:
-        return None
-    standard, pairs = whole.standard, subspace.differences
-    rows = TrainingData(standard.inputs(pairs.inputs), standard.targets(pairs.outputs))
-    # Per unit of a difference, what the outputs change over the length of a question.
-    length = float(np.sqrt(size) * np.median(standard.input_scale)) / subspace.step
-    return Differences(rows, size + 1, DIFFERENCES_FIRST * length, length)
+def _width(job: Job) -> int | None:
+    """Width of the students, where no expansion has to find it."""
+    if job.request.width is None and job.answers.subspace is not None:
+        return STUDENTS_PER_DIRECTION * job.answers.subspace.rank
+    return job.request.width
 
 
 def _claim(store: Checkpoint, request: Request) -> None:
@@ -432,62 +227,25 @@ def _answers(request: Request, reader: Reader) -> Answers:
     )
 
 
-def _hypothesis(
-    answers: Answers, request: Request, reader: Reader, deadline: float | None
-) -> NoiseHypothesis:
-    """What would have to hold if all that the network leaves of the answers is noise."""
-    pairs = answers.pairs if answers.whole is None else answers.whole
-    training, held_out, _ = _split(pairs, request.seed, reader)
-    return NoiseHypothesis(
-        training,
-        held_out,
-        known=reader.noise,
-        seed=request.seed,
-        deadline=deadline,
-        report=request.progress,
-    )
-
-
-def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
-    return lambda network: noisy.accepts(standard.restore(network).at_rest())
-
-
-def _expansion(
-    request: Request,
-    prepared: _Prepared,
-    reader: Reader,
-    store: Checkpoint,
-    deadline: float | None,
-) -> ExpansionCurve:
-    saved = store.load("expansion")
+def _expansion(job: Job) -> ExpansionCurve:
+    saved = job.store.load("expansion")
     if saved is not None:
         arrays, meta = saved
         return ExpansionCurve(arrays["widths"], arrays["losses"], **meta)
+    request, prepared = job.request, job.prepared
     found = expand(
         prepared.training,
         prepared.held_out,
         centred(request.named),
         seed=request.seed,
         method=request.fit,
-        noise=(reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
+        noise=(job.reader.noise or 0.0) / float(np.mean(prepared.standard.output_scale)),
         hidden_layers=request.hidden_layers,
         report=request.progress,
-        deadline=deadline,
+        deadline=job.deadline,
     )
     arrays = {"widths": found.widths, "losses": found.losses}
     meta = {"criterion": found.criterion, "chosen": found.chosen}
-    if deadline is None or time.monotonic() < deadline:
-        store.save("expansion", arrays, meta)
+    if job.deadline is None or time.monotonic() < job.deadline:
+        job.store.save("expansion", arrays, meta)
     return ExpansionCurve(found.widths, found.losses, found.criterion, found.chosen)
-
-
-def _describe(request: Request, notes: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "activation": request.named.name,
-        "hidden_layers": request.hidden_layers,
-        "outputs": request.outputs,
-        "noise_given": request.noise,
-        "max_queries": request.max_queries,
-        "held_out_fraction": HELD_OUT,
-        **notes,
-    }

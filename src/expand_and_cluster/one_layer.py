@@ -1,0 +1,176 @@
+"""Recover one hidden layer: the search, its completion over all inputs, and the record of it."""
+
+import dataclasses
+import time
+from collections.abc import Callable
+from functools import partial
+
+import numpy as np
+
+from expand_and_cluster.core.activations import centred
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.preparation import (
+    MAX_CLUSTER_ANGLE,
+    MIN_CLUSTER_FRACTION,
+    ROUNDS,
+    Job,
+    Prepared,
+    prepare,
+    split,
+)
+from expand_and_cluster.queries.subspace import Subspace
+from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
+from expand_and_cluster.reconstruction.search import Search, SearchSettings
+from expand_and_cluster.recovery import ExpansionCurve, Recovery
+from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.training import TrainingData, default_fit
+from expand_and_cluster.summary import summarise
+from expand_and_cluster.verdict.conditioning import is_held
+from expand_and_cluster.verdict.noise import NoiseHypothesis
+
+# Adam's steps and learning rate where students see only the directions that matter. Measured for
+# eight activations on 784-64-10.
+STEPS_PER_DIRECTION = 300
+STEPS_WITHIN = (15_000, 60_000)
+RATE_WITHIN = 1e-2
+# Equations for every weight off the subspace beyond which gradients' questions are not needed: they
+# determine weights, but only to the rounding of differences.
+WELL_DETERMINED = 1.2
+# How much more a gradient's questions then count than as many random ones: these few only disturb
+# what differences alone determine, one direction at a time.
+DIFFERENCES_FIRST = 10.0
+
+
+def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) -> Recovery:
+    """Search, complete, judge, and lay out all evidence.
+
+    Args:
+        job: The recovery.
+        width: Hidden neurons of the students.
+        expansion: How the width was found, if it was.
+
+    Raises:
+        EacError: No student imitates the teacher.
+    """
+    request, answers, prepared = job.request, job.answers, job.prepared
+    draft, subspace = answers.draft, answers.subspace
+    settings, noisy = _settings(job, width), _hypothesis(job)
+    search = Search(
+        prepared.training,
+        prepared.held_out,
+        centred(request.named),
+        settings,
+        checkpoint=job.store,
+        report=request.progress,
+        held=partial(is_held, least_width=0 if subspace is None else subspace.rank),
+        draft=None if draft is None else prepared.standard.enter(draft).at_rest(),
+        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
+        deadline=job.deadline,
+    )
+    job.reached["search"] = search.outcome
+    search.run()
+    return summarise(
+        search,
+        _completed(search, job),
+        activation=request.named,
+        readout=job.reader.readout,
+        noisy=noisy,
+        expansion=expansion,
+        queries=answers.queries,
+        seconds=time.monotonic() - job.began,
+        chosen={
+            **job.describe(),
+            **dataclasses.asdict(settings),
+            "rounds_used": len(search.outcome.rounds),
+            "answers_written_in": job.reader.resolution.name,
+        },
+    )
+
+
+def _settings(job: Job, width: int) -> SearchSettings:
+    request, prepared = job.request, job.prepared
+    inputs = prepared.training.inputs.shape[1]
+    method = request.fit or default_fit(inputs, width)
+    steps = rate = None
+    if job.answers.subspace is not None and method == "adam":
+        steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
+        rate = RATE_WITHIN
+    return SearchSettings(
+        width=width,
+        students=request.students,
+        seed=request.seed,
+        min_cluster_fraction=request.min_cluster_fraction or MIN_CLUSTER_FRACTION,
+        max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+        method=method,
+        rounds=ROUNDS,
+        noise=prepared.noise,
+        steps=steps,
+        learning_rate=rate,
+    )
+
+
+def _completed(search: Search, job: Job) -> Completed | None:
+    """The network over all inputs; None where no student imitates the teacher."""
+    request, answers, prepared = job.request, job.answers, job.prepared
+    rebuilt = search.outcome.rebuilt
+    if rebuilt is None:
+        return None
+    if answers.subspace is None or answers.whole is None:
+        bench = search.judging_bench()
+        return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
+    spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
+    whole = prepare(answers.whole, request.seed, job.reader)
+    bench = Workbench(
+        whole.training,
+        centred(request.named),
+        skip=rebuilt.network.skip is not None,
+        noise=whole.noise,
+        deadline=job.deadline,
+        report=request.progress,
+    )
+    within = prepared.standard.restore(rebuilt.network).at_rest()
+    return complete(
+        answers.subspace.lift(within),
+        rebuilt,
+        bench,
+        whole.held_out,
+        whole.standard,
+        known=answers.subspace.root,
+        spare=spare,
+        differences=_differences(answers.subspace, whole),
+        report=request.progress,
+        deadline=job.deadline,
+    )
+
+
+def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:
+    """What was asked for the gradients, where random questions alone leave weights open."""
+    size = len(subspace.center)
+    unknown = subspace.rank * (size - subspace.rank)
+    if len(whole.training.inputs) * subspace.outputs >= WELL_DETERMINED * unknown:
+        return None
+    standard, pairs = whole.standard, subspace.differences
+    rows = TrainingData(standard.inputs(pairs.inputs), standard.targets(pairs.outputs))
+    # Per unit of a difference, what the outputs change over the length of a question.
+    length = float(np.sqrt(size) * np.median(standard.input_scale)) / subspace.step
+    return Differences(rows, size + 1, DIFFERENCES_FIRST * length, length)
+
+
+def _hypothesis(job: Job) -> NoiseHypothesis:
+    """What would have to hold if all that the network leaves of the answers is noise."""
+    answers, request = job.answers, job.request
+    pairs = answers.pairs if answers.whole is None else answers.whole
+    training, held_out, _ = split(pairs, request.seed, job.reader)
+    return NoiseHypothesis(
+        training,
+        held_out,
+        known=job.reader.noise,
+        seed=request.seed,
+        deadline=job.deadline,
+        report=request.progress,
+    )
+
+
+def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
+    return lambda network: noisy.accepts(standard.restore(network).at_rest())
