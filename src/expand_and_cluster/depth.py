@@ -11,8 +11,8 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.reconstruction.deep_consensus import IMITATES
 from expand_and_cluster.reconstruction.layerwise import (
-    IMITATES,
     LayerwiseOutcome,
     LayerwiseSearch,
     LayerwiseSettings,
