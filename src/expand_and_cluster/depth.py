@@ -9,8 +9,8 @@ from expand_and_cluster.core.activations import centred
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job
+from expand_and_cluster.reconstruction.deep_consensus import IMITATES
 from expand_and_cluster.reconstruction.layerwise import (
-    IMITATES,
     LayerwiseOutcome,
     LayerwiseSearch,
     LayerwiseSettings,

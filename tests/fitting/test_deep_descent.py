@@ -8,15 +8,13 @@ import numpy as np
 import pytest
 from tests.oracles.deep import dense
 
-from expand_and_cluster.core.activations import resolve
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import (
     DeepDescent,
-    all_free,
+    all_present,
     hidden_weights,
-    inputs_held,
 )
 from expand_and_cluster.fitting.deep_equations import DeepModel, deep_parameters, lay_out
 from expand_and_cluster.fitting.result import StopReason
@@ -42,7 +40,7 @@ def test_normal_equations_are_those_of_the_jacobian(widths, activation):
     count = hidden_weights(network.widths)
     with double():
         parameters = deep_parameters(network)
-        masks = jax.tree.map(jnp.asarray, all_free(network))
+        masks = jax.tree.map(jnp.asarray, all_present(network))
         # Blocks smaller than the data: the last one is filled up.
         data = jax.tree.map(
             lambda *parts: jnp.concatenate(parts),
@@ -72,7 +70,7 @@ def test_a_step_is_the_damped_least_squares_solution():
     model = DeepModel(network.activation, 0.0)
     with double():
         parameters = deep_parameters(network)
-        masks = jax.tree.map(jnp.asarray, all_free(network))
+        masks = jax.tree.map(jnp.asarray, all_present(network))
         data = lay_out(inputs, targets, hidden_weights(network.widths))
         equations = model.assemble(parameters, masks, data)
         moved, predicted = model.solve(parameters, equations, jnp.asarray(0.1))
@@ -116,12 +114,16 @@ def test_it_converges_to_rounding():
     assert max(np.abs(one.weight - other.weight).max() for one, other in pairs) < 1e-10
 
 
-def test_held_weights_stay_while_biases_learn():
+def test_an_absent_neuron_stays_and_adds_nothing():
     teacher = a_network((3, 4, 2, 1), "tanh")
-    start = nearby(teacher, 0.03)
-    found = descent(start, teacher, phases=[(inputs_held(start, 1), 10)])
-    assert found.step == 10
-    first = found.network().layers[0]
-    np.testing.assert_array_equal(first.weight, start.layers[0].weight)
-    assert np.all(first.bias != start.layers[0].bias)
-    assert resolve("tanh") == found.network().activation
+    first, second, last = nearby(teacher, 0.03).layers
+    layers = (
+        Layer(np.vstack([first.weight, first.weight[:1]]), np.append(first.bias, 0.5)),
+        Layer(np.column_stack([second.weight, second.weight[:, 0]]), second.bias),
+        last,
+    )
+    start = teacher.replace(layers=layers)
+    present = (np.array([1.0, 1.0, 1.0, 1.0, 0.0]), np.ones(2))
+    found = descent(start, teacher, present=present)
+    assert found.loss < 1e-28
+    np.testing.assert_array_equal(found.network().layers[0].weight[4], first.weight[0])

@@ -143,7 +143,7 @@ def test_calls_divide_the_work_without_changing_it(problem, monkeypatch):
         settings = LevenbergMarquardtSettings(steps=20)
         whole = Descent(students.student(0), data, settings)
         divided = Descent(students.student(0), data, settings)
-        monkeypatch.setattr(divided, "_call", 3)
+        monkeypatch.setattr(divided._steps, "_call", 3)
         calls = sum(1 for _ in whole.run())
         many = sum(1 for _ in divided.run())
     assert (calls, many) == (1, 7)

@@ -1,7 +1,6 @@
 """Levenberg-Marquardt on one network with any number of hidden layers."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from itertools import pairwise
 
 import jax
@@ -12,8 +11,8 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.damped_steps import DampedSteps, LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
-    DeepMasks,
     DeepModel,
+    Present,
     deep_network,
     deep_parameters,
 )
@@ -25,37 +24,21 @@ CALL_OPERATIONS = 3e10
 LONGEST_CALL = 25
 
 
-def all_free(network: Network) -> DeepMasks:
-    """Masks with which every neuron takes part and every weight may move."""
-    hidden = network.layers[:-1]
-    return DeepMasks(
-        present=tuple(np.ones(len(layer.bias)) for layer in hidden),
-        linear=tuple(np.zeros(len(layer.bias)) for layer in hidden),
-        free=tuple(np.ones((layer.weight.shape[0], layer.weight.shape[1] + 1)) for layer in hidden),
-    )
-
-
-def inputs_held(network: Network, layers: int) -> DeepMasks:
-    """Masks that hold the first layers' weights, while their biases may move (paper, A.3)."""
-    masks = all_free(network)
-    held = []
-    for part in masks.free[:layers]:
-        biases = np.zeros_like(part)
-        biases[:, -1] = 1.0
-        held.append(biases)
-    return masks._replace(free=(*held, *masks.free[layers:]))
+def all_present(network: Network) -> Present:
+    """Every neuron of every hidden layer takes part."""
+    return tuple(np.ones(width) for width in network.hidden_widths)
 
 
 class DeepDescent:
-    """The descent of one network, phase by phase and call by call; in double precision.
+    """The descent of one network, call by call; in double precision.
 
     Args:
         network: Where to start.
         data: Training set in blocks (see `lay_out`).
         settings: When to stop and how to damp.
         deadline: `time.monotonic()` after which to stop.
-        phases: What takes part and may move, and most steps, one phase after the other; a single
-            one of everything if None.
+        present: Neurons that take part, all if None; an absent neuron costs its share of time but
+            no new program.
     """
 
     def __init__(
@@ -65,47 +48,49 @@ class DeepDescent:
         settings: LevenbergMarquardtSettings,
         deadline: float | None = None,
         *,
-        phases: Sequence[tuple[DeepMasks, int]] | None = None,
+        present: Present | None = None,
     ) -> None:
-        """Remember; nothing is computed yet."""
-        self.step = 0
-        self.loss = float("nan")
-        self.history: list[tuple[int, float]] = []
-        self.stop = StopReason.STEPS
+        """Arrange the network for the solver; nothing is computed yet."""
         self._like = network
-        self._data = data
-        self._settings = settings
-        self._deadline = deadline
-        self._parameters = deep_parameters(network)
-        self._phases = [(all_free(network), settings.steps)] if phases is None else phases
+        blocks, rows, outputs = data.targets.shape
+        self._steps = DampedSteps(
+            DeepModel(network.activation, settings.ridge),
+            deep_parameters(network),
+            jax.tree.map(jnp.asarray, all_present(network) if present is None else present),
+            data,
+            settings,
+            outputs=outputs,
+            call=_steps_per_call(blocks * rows, network.widths),
+            deadline=deadline,
+        )
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._steps.step
+
+    @property
+    def loss(self) -> float:
+        """Mean squared error over samples and outputs."""
+        return self._steps.loss
+
+    @property
+    def history(self) -> list[tuple[int, float]]:
+        """Step and loss after every call."""
+        return self._steps.history
+
+    @property
+    def stop(self) -> StopReason:
+        """Why the descent ended."""
+        return self._steps.stop
 
     def run(self) -> Iterator[None]:
         """Descend until a reason to stop; yields after every compiled call."""
-        blocks, rows, outputs = self._data.targets.shape
-        for masks, most in self._phases:
-            steps = DampedSteps(
-                DeepModel(self._like.activation, self._settings.ridge),
-                self._parameters,
-                jax.tree.map(jnp.asarray, masks),
-                self._data,
-                replace(self._settings, steps=most),
-                outputs=outputs,
-                call=_steps_per_call(blocks * rows, self._like.widths),
-                deadline=self._deadline,
-            )
-            before = self.step
-            for _ in steps.run():
-                self._parameters = steps.parameters
-                self.step, self.loss = before + steps.step, steps.loss
-                self.history.append((self.step, self.loss))
-                yield
-            self.stop = steps.stop
-            if self.stop in (StopReason.TARGET, StopReason.TIME, StopReason.DIVERGED):
-                return
+        return self._steps.run()
 
     def network(self) -> Network:
         """The network as it stands."""
-        return deep_network(self._parameters, self._like)
+        return deep_network(self._steps.parameters, self._like)
 
 
 def hidden_weights(widths: tuple[int, ...]) -> int:

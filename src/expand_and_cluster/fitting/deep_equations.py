@@ -36,18 +36,8 @@ class DeepParameters(NamedTuple):
     outputs: Float[Array, "outputs features"]
 
 
-class DeepMasks(NamedTuple):
-    """What takes part.
-
-    Attributes:
-        present: For every hidden layer, 1 for neurons that take part and 0 for others.
-        linear: For every hidden layer, 1 for neurons that pass their pre-activation on as it is.
-        free: For every hidden layer, 1 for weights that may move.
-    """
-
-    present: tuple[Float[Matrix, " _"], ...]
-    linear: tuple[Float[Matrix, " _"], ...]
-    free: tuple[Float[Matrix, "_ _"], ...]
+# For every hidden layer, 1 for neurons that take part and 0 for others.
+Present = tuple[Float[Matrix, " _"], ...]
 
 
 class DeepData(NamedTuple):
@@ -138,17 +128,15 @@ class Passed(NamedTuple):
 
 
 def forward(
-    parameters: DeepParameters, masks: DeepMasks, activation: Activation, inputs: Array
+    parameters: DeepParameters, present: Present, activation: Activation, inputs: Array
 ) -> Passed:
     """Activations and slopes of one block."""
     values, slopes = [inputs], []
     ones = inputs[:, -1:]
-    for vectors, present, linear in zip(
-        parameters.hidden, masks.present, masks.linear, strict=True
-    ):
+    for vectors, here in zip(parameters.hidden, present, strict=True):
         pre = values[-1] @ vectors.T
-        active = jnp.where(linear > 0, pre, activation.function(pre)) * present
-        slopes.append(jnp.where(linear > 0, 1.0, activation.derivative(pre)) * present)
+        active = activation.function(pre) * here
+        slopes.append(activation.derivative(pre) * here)
         values.append(jnp.concatenate([active, ones], axis=1))
     return Passed(tuple(values), tuple(slopes))
 
@@ -187,7 +175,7 @@ class DeepModel:
     activation: Activation
     ridge: float
 
-    def loss(self, parameters: DeepParameters, masks: DeepMasks, data: DeepData) -> Array:
+    def loss(self, parameters: DeepParameters, masks: Present, data: DeepData) -> Array:
         """Squared error summed over outputs, mean over samples."""
 
         def block(part: DeepData) -> Array:
@@ -197,18 +185,15 @@ class DeepModel:
 
         return jnp.sum(jax.lax.map(block, data))
 
-    def assemble(
-        self, parameters: DeepParameters, masks: DeepMasks, data: DeepData
-    ) -> DeepEquations:
+    def assemble(self, parameters: DeepParameters, masks: Present, data: DeepData) -> DeepEquations:
         """Gram blocks and gradient at these weights."""
-        free = jnp.concatenate([part.reshape(-1) for part in masks.free])
 
         def add(total: DeepEquations, part: DeepData) -> tuple[DeepEquations, None]:
             passed = forward(parameters, masks, self.activation, part.inputs)
             root = jnp.sqrt(part.weights)
             features = passed.values[-1] * root[:, None]
             error = (passed.values[-1] @ parameters.outputs.T - part.targets) * root[:, None]
-            rows = jacobian_rows(parameters, passed) * root[:, None, None] * free
+            rows = jacobian_rows(parameters, passed) * root[:, None, None]
             flat = rows.reshape(-1, rows.shape[-1])
             new = DeepEquations(
                 hidden_gram=flat.T @ flat,
@@ -220,7 +205,8 @@ class DeepModel:
             )
             return jax.tree.map(jnp.add, total, new), None
 
-        weights, (outputs, size) = len(free), parameters.outputs.shape
+        weights = sum(vectors.size for vectors in parameters.hidden)
+        outputs, size = parameters.outputs.shape
         empty = DeepEquations(
             jnp.zeros((weights, weights)),
             jnp.zeros((outputs, size, weights)),

@@ -1,5 +1,6 @@
 """What every way of fitting returns."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -81,3 +82,18 @@ class Fit:
             curves,
             tuple(stops),
         )
+
+
+def joined(parts: Sequence[Fit]) -> Fit:
+    """Fits of students of equal shape as one."""
+    students = Network.stack(
+        [fit.students.student(i) for fit in parts for i in range(len(fit.losses))]
+    )
+    histories = [
+        [(int(step), float(loss)) for step, loss in zip(fit.steps, curve, strict=True)]
+        for fit in parts
+        for curve in fit.curves
+    ]
+    kept = [[(step, loss) for step, loss in each if np.isfinite(loss)] for each in histories]
+    losses = [float(loss) for fit in parts for loss in fit.losses]
+    return Fit.from_histories(students, losses, kept, [stop for fit in parts for stop in fit.stops])

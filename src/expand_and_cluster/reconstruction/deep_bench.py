@@ -10,12 +10,8 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
-from expand_and_cluster.fitting.deep_descent import DeepDescent, all_free, hidden_weights
-from expand_and_cluster.fitting.deep_equations import (
-    DeepData,
-    DeepMasks,
-    lay_out,
-)
+from expand_and_cluster.fitting.deep_descent import DeepDescent, all_present, hidden_weights
+from expand_and_cluster.fitting.deep_equations import DeepData, Present, lay_out
 from expand_and_cluster.reconstruction.candidate import AT_FLOOR, ROUNDING
 from expand_and_cluster.reconstruction.inside import answers, look_inside
 from expand_and_cluster.students.training import TrainingData
@@ -75,7 +71,6 @@ class DeepBench:
         steps: int = 200,
         damping: float = 1e-4,
         patience: int = 40,
-        moving: DeepMasks | None = None,
         stage: str = "polish",
     ) -> Scored:
         """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
@@ -85,16 +80,15 @@ class DeepBench:
             steps: Most steps.
             damping: First damping.
             patience: Steps without progress after which to stop.
-            moving: What may move; all if None.
             stage: Name of the work in reports.
         """
-        padded, masks = _padded(start.network, moving)
+        padded, present = _padded(start.network)
         settings = LevenbergMarquardtSettings(
             steps=steps, target=self.floor(start.network), damping=damping, patience=patience
         )
         with double():
             data = self._data(hidden_weights(padded.widths))
-            descent = DeepDescent(padded, data, settings, self.deadline, phases=[(masks, steps)])
+            descent = DeepDescent(padded, data, settings, self.deadline, present=present)
             for _ in descent.run():
                 error = np.array([np.sqrt(descent.loss)])
                 self.report(Progress(stage, descent.step, steps, error))
@@ -165,29 +159,21 @@ def _residual_sizes(values: Float[np.ndarray, "rows neurons_and_one"]) -> np.nda
     return (scale / np.sqrt(inverse * len(values)))[:-1]
 
 
-def _padded(network: Network, moving: DeepMasks | None) -> tuple[Network, DeepMasks]:
-    """The network in widths that are multiples of `PAD`, with neurons that do not take part."""
-    masks = all_free(network) if moving is None else moving
-    hidden = network.hidden_widths
-    more = [(-width) % PAD for width in hidden]
-    layers = []
-    for place, layer in enumerate(network.layers):
-        rows = more[place] if place < len(more) else 0
-        columns = more[place - 1] if place else 0
-        layers.append(
-            Layer(
-                np.pad(layer.weight, ((0, rows), (0, columns))),
-                np.pad(layer.bias, (0, rows)),
-            )
+def _padded(network: Network) -> tuple[Network, Present]:
+    """The network in widths that are multiples of `PAD`, and which of its neurons take part."""
+    more = [0, *((-width) % PAD for width in network.hidden_widths), 0]
+    layers = tuple(
+        Layer(
+            np.pad(layer.weight, ((0, more[place + 1]), (0, more[place]))),
+            np.pad(layer.bias, (0, more[place + 1])),
         )
-    present = tuple(np.pad(part, (0, n)) for part, n in zip(masks.present, more, strict=True))
-    linear = tuple(np.pad(part, (0, n)) for part, n in zip(masks.linear, more, strict=True))
-    free = []
-    for place, part in enumerate(masks.free):
-        columns = more[place - 1] if place else 0
-        weights = np.pad(part[:, :-1], ((0, more[place]), (0, columns)))
-        free.append(np.column_stack([weights, np.pad(part[:, -1], (0, more[place]))]))
-    return network.replace(layers=tuple(layers)), DeepMasks(present, linear, tuple(free))
+        for place, layer in enumerate(network.layers)
+    )
+    present = tuple(
+        np.pad(ones, (0, extra))
+        for ones, extra in zip(all_present(network), more[1:-1], strict=True)
+    )
+    return network.replace(layers=layers), present
 
 
 def _unpadded(padded: Network, like: Network) -> Network:

@@ -11,20 +11,21 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.fitting.result import Fit
-from expand_and_cluster.reconstruction.consensus import (
-    LEAST_CONTRIBUTION,
-    Consensus,
-    Population,
-    find_consensus,
-)
+from expand_and_cluster.fitting.result import Fit, joined
+from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.deep_bench import (
     ROWS_MEASURED,
     DeepBench,
     Scored,
 )
+from expand_and_cluster.reconstruction.deep_consensus import (
+    IMITATES,
+    agree,
+    filled_up,
+    gather_layer,
+)
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval, prune_layers
-from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.inside import answers
 from expand_and_cluster.students.above import FOUND, Above, sharpen, train_above
 from expand_and_cluster.students.training import TrainingData
 
@@ -34,11 +35,9 @@ LATER_WIDTHS = (1.5, 1.0, 2.0, 1.25, 1.5)
 AT_ONCE = 2
 # Students on their way to zero: from here on their neurons are polished and thinned out.
 NEAR = 1e-5
-# Neurons of two students within this angle are the teacher's: chance does not bring them so near.
-CLOSE = np.pi / 45
-# A student above this mean squared error, and above 30 times the best one's, is no evidence: deep
-# students hold few of the teacher's neurons until they are far below it.
-IMITATES = 1e-6
+# Mean squared error from which on neurons are taken out. Many neurons to spare, with large weights
+# that cancel, keep a network from its own rounding: that is only reached without them.
+THINNED = 1e-18
 # Samples that networks are polished on.
 MOST_SAMPLES = 6000
 
@@ -189,31 +188,26 @@ class LayerwiseSearch:
                     break
                 name = f"student {student} above {layer} rebuilt layers"
                 yield name, stage.fit.students.student(int(student))
+            if np.isfinite(stage.fit.losses[stage.fit.best]):
+                # What there is if nothing comes of this round.
+                student = stage.fit.students.student(stage.fit.best)
+                self._keep(self.bench.score(student), f"student of round {index + 1} as it is", ())
             if stage.consensus is None or self._late() or layer == chosen.hidden_layers - 1:
                 return
             best = stage.fit.students.student(stage.fit.best)
-            vectors = self._filled_up(stage, width, index)
+            vectors = filled_up(stage.consensus, stage.population, stage.fit.best, self.activation)
+            vectors = vectors[:width]
             rebuilt = (*best.layers[:layer], Layer(vectors[:, :-1], vectors[:, -1]))
-
-    def _filled_up(self, stage: Stage, width: int, index: int) -> np.ndarray:
-        """Vectors that students agree on, and those of the best one in place of what is missing."""
-        assert stage.consensus is not None
-        agreed = stage.consensus.candidates
-        own = stage.population.of(stage.fit.best)
-        metric = stage.population.metric_root
-        known = agreed @ metric
-        sign_free = self.activation.symmetry.flip is not None
-        far = [
-            vector
-            for vector in own
-            if all(_angle(vector @ metric, other, sign_free) > CLOSE for other in known)
-        ]
-        return np.concatenate([agreed, np.array(far).reshape(-1, own.shape[1])])[:width]
 
     def _stage(self, index: int, layer: int, rebuilt: tuple[Layer, ...], width: int) -> Stage:
         fit = self._trained(index, layer, rebuilt, width)
         population = gather_layer(fit, layer, self.data.inputs[:ROWS_MEASURED])
-        return Stage(layer, fit, population, self._consensus(population))
+        return Stage(
+            layer,
+            fit,
+            population,
+            agree(population, self.activation, self.settings.max_cluster_angle),
+        )
 
     def _trained(self, index: int, layer: int, rebuilt: tuple[Layer, ...], width: int) -> Fit:
         """Students of one stage: all of them by Adam, then sharpened, best first."""
@@ -256,24 +250,12 @@ class LayerwiseSearch:
                 break
         return joined(sharp)
 
-    def _consensus(self, population: Population) -> Consensus | None:
-        symmetry = self.activation.symmetry
-        pair = 2.0 / max(int(population.imitating.sum()), 2)
-        return find_consensus(
-            population,
-            min_cluster_fraction=pair,
-            max_cluster_angle=self.settings.max_cluster_angle,
-            sign_free=symmetry.flip is not None,
-            scale_free=True,
-            rule=close_height,
-        )
-
     def _finish(self, start: Network, source: str) -> None:
-        """Polish, and if nothing but rounding is left, take out what is to spare."""
+        """Polish, and if next to nothing is left of the error, take out what is to spare."""
         bench = self.bench
         now = bench.polish(bench.score(start), stage="polish all layers")
         removals: tuple[DeepRemoval, ...] = ()
-        if bench.at_floor(now):
+        if bench.at_floor(now) or now.loss <= THINNED:
             now, removals = prune_layers(bench, now, thorough=False)
             now = bench.polish(now, damping=1e-8, stage="polish all layers")
             if not self._held(now.network, bench.training):
@@ -293,58 +275,3 @@ class LayerwiseSearch:
         if (exact, held, -error) > (old.exact, old.held, -old.held_out):
             old.best, old.held_out, old.exact, old.held = now, error, exact, held
             old.source, old.removals = source, removals
-
-
-def close_height(*_: object, **__: object) -> float:
-    """Cut where neurons are closer than chance brings them."""
-    return float(1.0 - np.cos(CLOSE))
-
-
-def joined(parts: list[Fit]) -> Fit:
-    """Fits of students of equal shape as one."""
-    students = Network.stack(
-        [fit.students.student(i) for fit in parts for i in range(len(fit.losses))]
-    )
-    histories = [
-        [(int(step), float(loss)) for step, loss in zip(fit.steps, curve, strict=True)]
-        for fit in parts
-        for curve in fit.curves
-    ]
-    kept = [[(step, loss) for step, loss in each if np.isfinite(loss)] for each in histories]
-    losses = [float(loss) for fit in parts for loss in fit.losses]
-    return Fit.from_histories(students, losses, kept, [stop for fit in parts for stop in fit.stops])
-
-
-def _angle(one: np.ndarray, other: np.ndarray, sign_free: bool) -> float:
-    cosine = float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
-    return float(np.arccos(np.clip(abs(cosine) if sign_free else cosine, -1.0, 1.0)))
-
-
-def gather_layer(fit: Fit, layer: int, inputs: np.ndarray) -> Population:
-    """Collect the neurons of one hidden layer that carry the imitation.
-
-    Args:
-        fit: Students whose layers below this one agree, neuron by neuron.
-        layer: The hidden layer, 0 for the first.
-        inputs: Standardised inputs on which contributions and the metric are measured.
-    """
-    losses = fit.losses
-    imitating = losses <= max(IMITATES, 30.0 * float(np.min(losses)))
-    shares, vectors = [], []
-    fed = None
-    for index in range(len(losses)):
-        student = fit.students.student(int(index))
-        own = student.layers[layer]
-        vectors.append(np.column_stack([own.weight, own.bias]))
-        inside = look_inside(student, inputs)
-        spread = inside.values[layer + 1][:, :-1].std(axis=0)
-        shares.append(inside.effects[layer] * spread)
-        if index == fit.best:
-            fed = inside.values[layer]
-    share = np.array(shares)
-    assert fed is not None
-    taking_part = (share >= LEAST_CONTRIBUTION) & imitating[:, None]
-    owner, _ = np.nonzero(taking_part)
-    values, directions = np.linalg.eigh(fed.T @ fed / len(fed))
-    root = directions * np.sqrt(np.maximum(values, 0.0))
-    return Population(np.array(vectors)[taking_part], owner, losses, imitating, share, root)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.deep_descent import all_free
+from expand_and_cluster.fitting.deep_descent import all_present
 from expand_and_cluster.fitting.deep_equations import (
     deep_parameters,
     forward,
@@ -84,7 +84,7 @@ def _jacobian(
     """Derivative of every output in every weight, last layer included."""
     with double():
         parameters = deep_parameters(network)
-        masks = jax.tree.map(jnp.asarray, all_free(network))
+        masks = jax.tree.map(jnp.asarray, all_present(network))
         extended = jnp.concatenate([jnp.asarray(inputs), jnp.ones((len(inputs), 1))], axis=1)
         passed = forward(parameters, masks, network.activation, extended)
         hidden = np.asarray(jacobian_rows(parameters, passed))
