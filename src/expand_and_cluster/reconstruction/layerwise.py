@@ -253,7 +253,10 @@ class LayerwiseSearch:
     def _finish(self, start: Network, source: str) -> None:
         """Polish, and if next to nothing is left of the error, take out what is to spare."""
         bench = self.bench
-        now = bench.polish(bench.score(start), stage="polish all layers")
+        now = bench.score(start)
+        # Near rounding, wide students only creep: what is to spare keeps them from the floor.
+        if now.loss > THINNED:
+            now = bench.polish(now, stage="polish all layers")
         removals: tuple[DeepRemoval, ...] = ()
         if bench.at_floor(now) or now.loss <= THINNED:
             now, removals = prune_layers(bench, now, thorough=False)

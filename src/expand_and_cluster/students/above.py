@@ -25,8 +25,10 @@ from expand_and_cluster.students.training import TrainingData
 # seven equations for every weight, and more of its costly steps, or it fits its few pairs by heart.
 ADAM = AdamSettings(steps=12_000, learning_rate=3e-3, batch_size=256)
 # Then Levenberg-Marquardt: whoever is on the way to zero halves the error all the time, whoever
-# does not is in a minimum.
-NEWTON = LevenbergMarquardtSettings(steps=150, damping=1e-4, patience=24, progress=0.5)
+# does not is in a minimum. The last digits are left to the network that has lost its spare neurons.
+NEWTON = LevenbergMarquardtSettings(
+    steps=150, target=1e-24, damping=1e-4, patience=24, progress=0.5
+)
 # Equations for every unknown that it sees: fewer are fitted by heart, more only cost time.
 EQUATIONS = 4
 FEWEST_SAMPLES = 2500
