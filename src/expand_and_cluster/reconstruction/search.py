@@ -12,7 +12,7 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.fitting.result import Fit
+from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
 from expand_and_cluster.reconstruction.consensus import (
     Consensus,
@@ -242,6 +242,10 @@ class Search:
     def _starts(
         self, population: Population, fit: Fit
     ) -> Iterator[tuple[str, Consensus | None, np.ndarray]]:
+        if fit.stops == (StopReason.UNTRAINED,):
+            # A draft has no neuron to spare, however little it contributes.
+            yield "second derivatives", None, fit.students.student(0).input_vectors
+            return
         chosen = self.settings
         tried: set[int] = set()
         first: Consensus | None = None
