@@ -84,7 +84,7 @@ def run(
 ) -> int:
     """Run one width; 0 if its claim holds, 3 if not."""
     del workers  # Each recovery uses all cores; side by side they would only share them.
-    pairs = [("digits", "tanh")] if smoke else [(d, a) for a in activations for d in DATASETS]
+    pairs = [("digits", "tanh")] if smoke else [(d, a) for d in DATASETS for a in activations]
     tasks = [
         {
             "dataset": dataset,

@@ -26,7 +26,7 @@ from expand_and_cluster.students.training import TrainingData
 
 # Squared rounding error of one term of a sum, with the few operations that make the term.
 ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
-# Rows of the design of which removal costs are computed, at least.
+# Rows on which floors are measured, and removal costs at least.
 MOST_ROWS = 4096
 # Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs
 # and least squares over features that are nearly alike cost more digits than the estimate knows of.
@@ -247,12 +247,18 @@ class Workbench:
     def floor(self, candidate: Candidate) -> float:
         """Mean squared error that rounding alone explains for this candidate.
 
-        Each output is a sum of terms, each wrong by a few units in its last place; answers that
-        came rounded add their own.
+        Each output is a sum of terms, each wrong by a few units in its last place, and so is each
+        pre-activation, whose error counts with the slope there; answers that came rounded add
+        their own.
         """
-        terms = self.features(candidate.network)[:, candidate.present] ** 2
-        weights = candidate.network.layers[1].weight[:, candidate.present] ** 2
-        size = float(np.mean(terms @ weights.T)) + float(np.mean(self._targets**2))
+        present, inputs = candidate.present, self._extended[:MOST_ROWS]
+        vectors = candidate.network.input_vectors[present]
+        values = self.features(candidate.network, MOST_ROWS)[:, present]
+        with double():
+            slopes = np.asarray(_slopes(jnp.asarray(vectors), jnp.asarray(inputs), self.activation))
+        wrong = values**2 + slopes**2 * (inputs**2 @ (vectors**2).T)
+        weights = candidate.network.layers[1].weight[:, present] ** 2
+        size = float(np.mean(wrong @ weights.T)) + float(np.mean(self._targets**2))
         return float(ROUNDING * size + self.noise**2)
 
     def at_floor(self, candidate: Candidate) -> bool:
@@ -314,3 +320,12 @@ def _activate(
     activation: Activation,
 ) -> Float[Array, "samples neurons"]:
     return activation.function(inputs @ vectors.T)
+
+
+@jax.jit(static_argnames=("activation",))
+def _slopes(
+    vectors: Float[Array, "neurons inputs"],
+    inputs: Float[Array, "samples inputs"],
+    activation: Activation,
+) -> Float[Array, "samples neurons"]:
+    return activation.derivative(inputs @ vectors.T)
