@@ -164,3 +164,12 @@ def test_few_questions_are_judged_with_the_differences_that_they_rest_on():
     error = eac.compare(recovery.network, source).max_weight_error
     assert error < 1e-7
     assert recovery.settings["rounding_floor"] < 1e-13
+
+
+def test_a_neuron_that_contributes_little_is_no_less_recovered():
+    source = network_of((24, 3, 3), "g")
+    source.layers[1].weight[:, 0] *= 0.004
+    recovery = recovered(source, budget=4000)
+    assert recovery.settings["found_by"] == "second derivatives of round 1"
+    assert recovery.verdict.identified, recovery.verdict.reasons
+    assert eac.compare(recovery.network, source).max_weight_error < 1e-9
