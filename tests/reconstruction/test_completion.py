@@ -100,6 +100,16 @@ def test_weights_along_known_directions_stay():
     assert not found.rebuilt.exact
 
 
+def test_rounding_of_the_known_weights_is_polished_away():
+    source = teacher((6, 3, 2), "tanh")
+    wrong = off_by(source, 1e-4)
+    first, last = wrong.layers
+    wrong = wrong.replace(layers=(Layer(first.weight + 1e-13 * KNOWN[:, 0], first.bias), last))
+    found, bench = completed(source, wrong)
+    assert found.rebuilt.exact
+    assert found.rebuilt.loss <= 30.0 * bench.floor(bench.as_candidate(found.rebuilt.network))
+
+
 def test_differences_fill_in_for_random_questions():
     source = teacher((6, 3, 2), "tanh")
     step = 1e-3

@@ -20,7 +20,7 @@ from expand_and_cluster.teachers.trained import trained
 
 DATASET, WIDTH, ACTIVATION = "mnist", 64, "tanh"
 # Numbers of questions, in units of the counting bound.
-SHARES = (1.5, 1.75, 2.0, 2.5, 3.0, 4.0, 6.0, 12.0)
+SHARES = (12.0, 6.0, 4.0, 3.0, 2.5, 2.0, 1.5)
 WANTED = 2.0
 # Cosine distance within which a neuron of the teacher counts as recovered.
 NEAR = 1e-3
