@@ -119,7 +119,7 @@ EXPERIMENT = Experiment(
 
 WIDE_EXPERIMENT = Experiment(
     name="chosen-queries-wide",
-    claim="784-256-10, three activations, width unknown (wanted, and not reached yet): all weights "
+    claim="784-256-10, three activations, width unknown: all weights "
     "within 1e-9 from at most 262,144 questions, in at most 30 minutes each",
     minutes=90.0,
     run=partial(
