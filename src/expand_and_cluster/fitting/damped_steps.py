@@ -35,6 +35,17 @@ class LevenbergMarquardtSettings:
     progress: float = 0.2
 
 
+# Work of one compiled call, so that progress, deadlines and Ctrl-C are looked at about once a
+# second; a function of the shapes alone, because results must not depend on the clock.
+CALL_OPERATIONS = 3e10
+LONGEST_CALL = 25
+
+
+def steps_in_call(operations: float) -> int:
+    """Steps of one compiled call, from the floating-point operations of a step."""
+    return int(np.clip(CALL_OPERATIONS / operations, 1, LONGEST_CALL))
+
+
 @runtime_checkable
 class Model(Protocol):
     """What steps are taken on; frozen, so that one program serves all that are equal.
@@ -145,6 +156,36 @@ class DampedSteps:
     def _stalled(self) -> bool:
         before = [value for at, value in self.history if at <= self.step - self._settings.patience]
         return bool(before) and self.loss > (1.0 - self._settings.progress) * before[-1]
+
+
+class StepByStep:
+    """A descent that damped steps carry out; children arrange the network for them and back."""
+
+    _steps: DampedSteps
+
+    @property
+    def step(self) -> int:
+        """Steps taken."""
+        return self._steps.step
+
+    @property
+    def loss(self) -> float:
+        """Mean squared error over samples and outputs."""
+        return self._steps.loss
+
+    @property
+    def history(self) -> list[tuple[int, float]]:
+        """Step and loss after every call."""
+        return self._steps.history
+
+    @property
+    def stop(self) -> StopReason:
+        """Why the descent ended."""
+        return self._steps.stop
+
+    def run(self) -> Iterator[None]:
+        """Descend until a reason to stop; yields after every compiled call."""
+        return self._steps.run()
 
 
 @partial(jax.jit, static_argnames="model")

@@ -1,6 +1,5 @@
 """Levenberg-Marquardt on one network with any number of hidden layers."""
 
-from collections.abc import Iterator
 from itertools import pairwise
 
 import jax
@@ -8,7 +7,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.fitting.damped_steps import DampedSteps, LevenbergMarquardtSettings
+from expand_and_cluster.fitting.damped_steps import (
+    DampedSteps,
+    LevenbergMarquardtSettings,
+    StepByStep,
+    steps_in_call,
+)
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
     DeepModel,
@@ -16,12 +20,6 @@ from expand_and_cluster.fitting.deep_equations import (
     deep_network,
     deep_parameters,
 )
-from expand_and_cluster.fitting.result import StopReason
-
-# Work of one compiled call, so that progress, deadlines and Ctrl-C are looked at about once a
-# second; a function of the shapes alone, because results must not depend on the clock.
-CALL_OPERATIONS = 3e10
-LONGEST_CALL = 25
 
 
 def all_present(network: Network) -> Present:
@@ -29,7 +27,7 @@ def all_present(network: Network) -> Present:
     return tuple(np.ones(width) for width in network.hidden_widths)
 
 
-class DeepDescent:
+class DeepDescent(StepByStep):
     """The descent of one network, call by call; in double precision.
 
     Args:
@@ -64,30 +62,6 @@ class DeepDescent:
             deadline=deadline,
         )
 
-    @property
-    def step(self) -> int:
-        """Steps taken."""
-        return self._steps.step
-
-    @property
-    def loss(self) -> float:
-        """Mean squared error over samples and outputs."""
-        return self._steps.loss
-
-    @property
-    def history(self) -> list[tuple[int, float]]:
-        """Step and loss after every call."""
-        return self._steps.history
-
-    @property
-    def stop(self) -> StopReason:
-        """Why the descent ended."""
-        return self._steps.stop
-
-    def run(self) -> Iterator[None]:
-        """Descend until a reason to stop; yields after every compiled call."""
-        return self._steps.run()
-
     def network(self) -> Network:
         """The network as it stands."""
         return deep_network(self._steps.parameters, self._like)
@@ -110,4 +84,4 @@ def deep_step_operations(samples: int, widths: tuple[int, ...]) -> float:
 
 def _steps_per_call(samples: int, widths: tuple[int, ...]) -> int:
     cost = deep_step_operations(samples, widths)
-    return int(np.clip(CALL_OPERATIONS / cost, 1, LONGEST_CALL))
+    return steps_in_call(cost)

@@ -7,7 +7,7 @@ exactly the steps that student 3 alone would take. On two cores this is also fas
 program for all students (`benchmarks/levenberg_marquardt.py`).
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -19,7 +19,12 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Reporter, silent
-from expand_and_cluster.fitting.damped_steps import DampedSteps, LevenbergMarquardtSettings
+from expand_and_cluster.fitting.damped_steps import (
+    DampedSteps,
+    LevenbergMarquardtSettings,
+    StepByStep,
+    steps_in_call,
+)
 from expand_and_cluster.fitting.each_student import fit_each
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.normal_equations import (
@@ -34,12 +39,7 @@ from expand_and_cluster.fitting.normal_equations import (
     prepare,
     solve,
 )
-from expand_and_cluster.fitting.result import Fit, StopReason
-
-# Work of one compiled call, so that progress, deadlines and Ctrl-C are looked at about once a
-# second; a function of the shapes alone, because results must not depend on the clock.
-CALL_OPERATIONS = 1.5e10
-LONGEST_CALL = 25
+from expand_and_cluster.fitting.result import Fit
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def fit_levenberg_marquardt(
     )
 
 
-class Descent:
+class Descent(StepByStep):
     """The descent of one network, call by call.
 
     Args:
@@ -151,30 +151,6 @@ class Descent:
             deadline=deadline,
         )
 
-    @property
-    def step(self) -> int:
-        """Steps taken."""
-        return self._steps.step
-
-    @property
-    def loss(self) -> float:
-        """Mean squared error over samples and outputs."""
-        return self._steps.loss
-
-    @property
-    def history(self) -> list[tuple[int, float]]:
-        """Step and loss after every call."""
-        return self._steps.history
-
-    @property
-    def stop(self) -> StopReason:
-        """Why the descent ended."""
-        return self._steps.stop
-
-    def run(self) -> Iterator[None]:
-        """Descend until a reason to stop; yields after every compiled call."""
-        return self._steps.run()
-
     def network(self) -> Network:
         """The network as it stands, absent neurons left out."""
         return network_of(self._steps.parameters, self._activation, self._present)
@@ -199,4 +175,4 @@ def step_operations(samples: int, size: int, neurons: int, outputs: int) -> floa
 def steps_per_call(samples: int, size: int, neurons: int, outputs: int) -> int:
     """Steps of one compiled call, from what a step of these shapes costs."""
     cost = step_operations(samples, size, neurons, outputs)
-    return int(np.clip(CALL_OPERATIONS / cost, 1, LONGEST_CALL))
+    return steps_in_call(cost)

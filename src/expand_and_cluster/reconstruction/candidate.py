@@ -1,5 +1,6 @@
 """A network under reconstruction: fixed shapes, some neurons absent."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -162,7 +163,7 @@ class Workbench:
             for first in range(0, len(found), ROWS):
                 rows = slice(first, first + ROWS)
                 inputs = jnp.asarray(extended[rows])
-                found[rows] = _activate(jnp.asarray(vectors), inputs, self.activation)
+                found[rows] = _at_neurons(jnp.asarray(vectors), inputs, self.activation.function)
         return found
 
     def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
@@ -255,7 +256,9 @@ class Workbench:
         vectors = candidate.network.input_vectors[present]
         values = self.features(candidate.network, MOST_ROWS)[:, present]
         with double():
-            slopes = np.asarray(_slopes(jnp.asarray(vectors), jnp.asarray(inputs), self.activation))
+            slopes = np.asarray(
+                _at_neurons(jnp.asarray(vectors), jnp.asarray(inputs), self.activation.derivative)
+            )
         wrong = values**2 + slopes**2 * (inputs**2 @ (vectors**2).T)
         weights = candidate.network.layers[1].weight[:, present] ** 2
         size = float(np.mean(wrong @ weights.T)) + float(np.mean(self._targets**2))
@@ -313,19 +316,11 @@ def _least_squares(
     return solution
 
 
-@jax.jit(static_argnames=("activation",))
-def _activate(
+@jax.jit(static_argnames=("function",))
+def _at_neurons(
     vectors: Float[Array, "neurons inputs"],
     inputs: Float[Array, "samples inputs"],
-    activation: Activation,
+    function: Callable[[Array], Array],
 ) -> Float[Array, "samples neurons"]:
-    return activation.function(inputs @ vectors.T)
-
-
-@jax.jit(static_argnames=("activation",))
-def _slopes(
-    vectors: Float[Array, "neurons inputs"],
-    inputs: Float[Array, "samples inputs"],
-    activation: Activation,
-) -> Float[Array, "samples neurons"]:
-    return activation.derivative(inputs @ vectors.T)
+    """A function of every neuron's pre-activation: its activation, or the slope of it."""
+    return function(inputs @ vectors.T)
