@@ -45,6 +45,11 @@ class Activation:
         """Apply the function."""
         return self.function(pre_activations)
 
+    def values(self, pre_activations: np.ndarray) -> np.ndarray:
+        """The function of NumPy numbers, in double precision."""
+        with double():
+            return np.asarray(self.function(jnp.asarray(pre_activations)))
+
 
 @lru_cache(maxsize=64)
 def centred(activation: Activation) -> Activation:

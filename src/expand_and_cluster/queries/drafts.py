@@ -8,13 +8,11 @@ good to some percent: a student to polish, not a result.
 from dataclasses import dataclass
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.diagonalise import diagonalise
 from expand_and_cluster.queries.hessians import DOUBLE, Ask, ask_hessians, is_bent, queries_for
@@ -109,8 +107,7 @@ def draft_network(
     slopes, offsets, weights = fit_profiles(answers.transpose(1, 0, 2) - base, activation)
     # Rows of the inverse basis: along column k, only the k-th pre-activation moves, by its slope.
     vectors = slopes[:, None] * np.linalg.inv(basis)
-    with double():
-        here = np.asarray(activation.function(jnp.asarray(offsets)))
+    here = activation.values(offsets)
     network = Network(
         (Layer(vectors, offsets - vectors @ middle), Layer(weights.T, base - here @ weights)),
         activation,

@@ -7,6 +7,7 @@ input vectors. This is the use of second derivatives of Fornasier, Klock & Rauch
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import jax
@@ -60,6 +61,7 @@ def ask_hessians(
     return hessians, base[0]
 
 
+@cache
 def is_bent(activation: Activation) -> bool:
     """Whether the activation has a second derivative to speak of: relu has none."""
     with double():

@@ -1,12 +1,10 @@
 """Where students start."""
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.precision import double
 
 # Length of a first-layer weight vector: students begin as nonlinear in standardised inputs as
 # teachers tend to be. Measured against Glorot's initialisation of the paper (A.6.1), which starts
@@ -62,12 +60,12 @@ def grow_upwards(
     """
     values = inputs
     for layer in layers:
-        values = _activate(activation, values @ layer.weight.T + layer.bias)
+        values = activation.values(values @ layer.weight.T + layer.bias)
     above = []
     for width in widths[:-1]:
         layer = _layer_within(values, width, rng)
         above.append(layer)
-        values = _activate(activation, values @ layer.weight.T + layer.bias)
+        values = activation.values(values @ layer.weight.T + layer.bias)
     weights = rng.normal(scale=OUTPUT / np.sqrt(values.shape[1]), size=(widths[-1], len(values.T)))
     return Network((*layers, *above, Layer(weights, np.zeros(widths[-1]))), activation)
 
@@ -95,8 +93,3 @@ def _layer_within(
     reached = (values @ weight.T).std(axis=0)
     weight *= (LENGTH / np.where(reached > 0, reached, 1.0))[:, None]
     return Layer(weight, LENGTH * rng.uniform(-REACH, REACH, size=width) - weight @ center)
-
-
-def _activate(activation: Activation, pre_activations: np.ndarray) -> np.ndarray:
-    with double():
-        return np.asarray(activation(jnp.asarray(pre_activations)))

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float, Int
@@ -11,7 +10,6 @@ from scipy.stats import qmc
 from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
 
 HALF_WIDTH = np.sqrt(3.0)
 """Inputs are uniform in [-HALF_WIDTH, HALF_WIDTH]: zero mean, unit variance."""
@@ -101,7 +99,7 @@ def synthetic_deep(
     for depth, width in enumerate(sizes[1:-1]):
         standard = (values - mean) / deviation
         weight, bias = _draw_layer(standard, width, rng, resolved, every_input=depth > 0)
-        values = _activate(resolved, standard @ weight.T + bias)
+        values = resolved.values(standard @ weight.T + bias)
         layers.append((weight / deviation, bias - weight @ (mean / deviation)))
         mean, deviation = values.mean(axis=0), values.std(axis=0)
     signs = rng.choice([-1.0, 1.0], size=(sizes[-1], sizes[-2]))
@@ -197,11 +195,6 @@ def _use_every_input(weights: Int[np.ndarray, "neurons inputs"], rng: np.random.
     """
     for column in np.flatnonzero(~weights.any(axis=0)):
         weights[rng.integers(len(weights)), column] = rng.choice([-1, 1])
-
-
-def _activate(activation: Activation, pre_activations: np.ndarray) -> np.ndarray:
-    with double():
-        return np.asarray(activation(jnp.asarray(pre_activations)))
 
 
 def _checked(seed: int) -> int:
