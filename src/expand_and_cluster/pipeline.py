@@ -27,10 +27,14 @@ from expand_and_cluster.queries.validation import AUTO, Request, validate_reques
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
 from expand_and_cluster.students.screening import screen
+from expand_and_cluster.students.standardisation import LEAST_SPREAD, UNSTRETCHED
+from expand_and_cluster.students.training import default_fit
 from expand_and_cluster.unknown_activation import recover_unknown
 
 # Neurons of a student for every direction that the outputs depend on.
 STUDENTS_PER_DIRECTION = 2
+# Width of students whose way of fitting shows how many inputs there are.
+NARROW = 32
 
 
 def recover(
@@ -130,7 +134,7 @@ def _recover(
     reader = Reader(request.outputs, request.noise)
     answers = _answers(request, reader)
     reached["pairs"] = answers.pairs
-    prepared = prepare(answers.pairs, request.seed, reader)
+    prepared = prepare(answers.pairs, request.seed, reader, _least_spread(request))
     job = Job(request, reader, answers, prepared, store, began, deadline, reached)
     if request.activation is not None:
         return _recover_named(job)
@@ -151,6 +155,12 @@ def _recover(
         deadline=deadline,
     )
     return recover_unknown(ranked, with_activation, checkpoint=store, deadline=deadline)
+
+
+def _least_spread(request: Request) -> float:
+    """How little an input may vary before it is not stretched further."""
+    first_order = (request.fit or default_fit(request.input_size, NARROW)) == "adam"
+    return UNSTRETCHED if request.pairs is not None and first_order else LEAST_SPREAD
 
 
 def _recover_named(job: Job) -> Recovery:

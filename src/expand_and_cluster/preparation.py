@@ -11,7 +11,7 @@ from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.validation import Request
 from expand_and_cluster.students.holding import find_holding
-from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.standardisation import LEAST_SPREAD, Standardisation
 from expand_and_cluster.students.training import TrainingData
 
 HELD_OUT = 0.1
@@ -79,19 +79,22 @@ class Job:
         }
 
 
-def prepare(pairs: QueryPairs, seed: int, reader: Reader) -> Prepared:
+def prepare(
+    pairs: QueryPairs, seed: int, reader: Reader, least_spread: float = LEAST_SPREAD
+) -> Prepared:
     """Split and standardise pairs.
 
     Args:
         pairs: Inputs, and what was read of the answers.
         seed: Decides the order and the split.
         reader: Knows which answers tell anything, and how finely they are written.
+        least_spread: See `Standardisation.fit`.
 
     Raises:
         InvalidInputError: The answers that tell anything are constant, or none.
     """
     training, held_out, set_aside = split(pairs, seed, reader)
-    standard = Standardisation.fit(training.inputs, training.outputs)
+    standard = Standardisation.fit(training.inputs, training.outputs, least_spread)
     rounding = reader.errors(training.outputs) / standard.output_scale
     return Prepared(
         standard,

@@ -113,37 +113,33 @@ def product(
             features then leaves nothing of moves that output weights undo.
     """
 
-    def forward(total: Array, part: tuple[Any, ...]) -> tuple[Array, Array]:
-        inputs, slopes, features, weights, differences = part
-        change = differences.apply((slopes * (inputs @ move.T)) @ curvature.outputs)
-        return total + features.T @ (weights[:, None] * change), change
-
-    parts = (
-        curvature.inputs,
-        curvature.slopes,
-        curvature.features,
-        curvature.weights,
-        curvature.differences,
+    # All rows in one product: cut into blocks, they would be copied for every one of them.
+    inputs, slopes, features, weights, differences = jax.tree.map(
+        _all_rows,
+        (
+            curvature.inputs,
+            curvature.slopes,
+            curvature.features,
+            curvature.weights,
+            curvature.differences,
+        ),
     )
-    start = jnp.zeros((curvature.factor.shape[0], curvature.outputs.shape[1]), move.dtype)
-    taken, changes = jax.lax.scan(forward, start, parts)
-    followed = jsl.cho_solve((curvature.factor, True), taken)
+    factor, outputs = (curvature.factor, True), curvature.outputs
+    change = differences.apply((slopes * (inputs @ move.T)) @ outputs)
+    followed = jsl.cho_solve(factor, features.T @ (weights[:, None] * change))
+    left = change - features @ followed
     if refined:
+        left = left - features @ jsl.cho_solve(factor, features.T @ (weights[:, None] * left))
+    back = differences.transpose(left * weights[:, None])
+    return (slopes * (back @ outputs.T)).T @ inputs
 
-        def remain(total: Array, part: tuple[Array, ...]) -> tuple[Array, None]:
-            features, weights, change = part
-            return total + features.T @ (weights[:, None] * (change - features @ followed)), None
 
-        remaining = (curvature.features, curvature.weights, changes)
-        taken = jax.lax.scan(remain, start, remaining)[0]
-        followed = followed + jsl.cho_solve((curvature.factor, True), taken)
+def _all_rows(values: Array) -> Array:
+    """One axis of rows instead of blocks of rows.
 
-    def backward(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
-        inputs, slopes, features, weights, differences, change = part
-        left = differences.transpose((change - features @ followed) * weights[:, None])
-        return total + (slopes * (left @ curvature.outputs.T)).T @ inputs, None
-
-    return jax.lax.scan(backward, jnp.zeros_like(move), (*parts, changes))[0]
+    Partners are counted within a block, and only pairs laid out in a single block have any.
+    """
+    return values.reshape(-1, *values.shape[2:])
 
 
 def by_blocks(

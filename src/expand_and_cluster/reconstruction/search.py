@@ -57,6 +57,7 @@ class SearchSettings:
         noise: Rounding of the answers, in standardised units.
         steps: Most steps of a student; None for the default of the way of fitting.
         learning_rate: For first-order fits; None for their default.
+        batch_size: For first-order fits; None for their default.
     """
 
     width: int
@@ -69,6 +70,7 @@ class SearchSettings:
     noise: float = 0.0
     steps: int | None = None
     learning_rate: float | None = None
+    batch_size: int | None = None
 
 
 @dataclass
@@ -184,6 +186,7 @@ class Search:
                 method=chosen.method,
                 steps=chosen.steps,
                 learning_rate=chosen.learning_rate,
+                batch_size=chosen.batch_size,
                 first=index * chosen.students,
                 report=self._report,
                 stage="train students" if index == 0 else f"train students, round {index + 1}",

@@ -11,6 +11,10 @@ from expand_and_cluster.core.network import Layer, Network
 # by it would turn directions that the data hardly has into large ones, and students would spend
 # their capacity there.
 LEAST_SPREAD = 0.1
+# The same for students that first-order steps train on given data: what images hardly vary in is
+# not stretched at all. 784-64-10 (tanh, Fashion-MNIST), one student of 256 after 60 epochs: 47 of
+# the 64 neurons within a cosine distance of 1e-2 instead of 31.
+UNSTRETCHED = 1.0
 
 
 @dataclass(frozen=True)
@@ -31,13 +35,21 @@ class Standardisation:
 
     @staticmethod
     def fit(
-        inputs: Float[np.ndarray, "samples inputs"], outputs: Float[np.ndarray, "samples outputs"]
+        inputs: Float[np.ndarray, "samples inputs"],
+        outputs: Float[np.ndarray, "samples outputs"],
+        least_spread: float = LEAST_SPREAD,
     ) -> "Standardisation":
-        """Means and spreads of these pairs; what never varies is left at its scale."""
+        """Means and spreads of these pairs; what never varies is left at its scale.
+
+        Args:
+            inputs: Raw inputs.
+            outputs: Raw outputs.
+            least_spread: Share of the typical spread of an input that none is divided by less of.
+        """
         spread = inputs.std(axis=0)
         varying = spread > 1e-12 * np.abs(inputs).max(axis=0)
         typical = np.median(spread[varying]) if varying.any() else 1.0
-        scale = np.where(varying, np.maximum(spread, LEAST_SPREAD * typical), typical)
+        scale = np.where(varying, np.maximum(spread, least_spread * typical), typical)
         reach = outputs.std(axis=0)
         steady = reach <= 1e-12 * np.abs(outputs).max(axis=0)
         return Standardisation(

@@ -63,6 +63,7 @@ def train_students(
     method: str | None = None,
     steps: int | None = None,
     learning_rate: float | None = None,
+    batch_size: int | None = None,
     first: int = 0,
     hidden_layers: int = 1,
     report: Reporter = silent,
@@ -81,6 +82,7 @@ def train_students(
         method: "levenberg_marquardt", "adam", "gradient_flow", or None to choose by size.
         steps: Most steps of one student; None for the default of the way of fitting.
         learning_rate: For Adam; None for its default.
+        batch_size: For Adam; None for its default.
         first: Index of the first student.
         hidden_layers: Hidden layers of a student; with more than one, the way is "adam".
         report: Receives progress.
@@ -92,7 +94,7 @@ def train_students(
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(widths, activation, count=count, seed=seed, first=first)
-    return _fitter(chosen, steps, learning_rate, memory)(
+    return _fitter(chosen, steps, learning_rate, batch_size, memory)(
         students,
         part.inputs,
         part.targets,
@@ -104,7 +106,11 @@ def train_students(
 
 
 def _fitter(
-    method: str, steps: int | None, learning_rate: float | None, memory: Memory | None
+    method: str,
+    steps: int | None,
+    learning_rate: float | None,
+    batch_size: int | None,
+    memory: Memory | None,
 ) -> Callable[..., Fit]:
     if method == "levenberg_marquardt":
         settings = LevenbergMarquardtSettings()
@@ -112,7 +118,7 @@ def _fitter(
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
-        chosen = AdamSettings()
+        chosen = AdamSettings(batch_size=batch_size)
         if steps is not None:
             chosen = replace(chosen, steps=steps)
         if learning_rate is not None:
