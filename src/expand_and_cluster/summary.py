@@ -11,6 +11,7 @@ from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.readout import Readout
+from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.search import Outcome, Search
@@ -29,6 +30,7 @@ from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
 from expand_and_cluster.verdict.noise import Explained, NoiseHypothesis
 from expand_and_cluster.verdict.noisy_judgement import judge_noisy
+from expand_and_cluster.verdict.other_kinds import judge_kinds
 
 # Said of every recovery from a whole softmax.
 SHARED = (
@@ -148,6 +150,7 @@ def _judge(
         fitted=rebuilt.exact,
         spare=completed.spare,
     )
+    finding = judge_kinds(finding, network, bench, noisy=None)
     if not finding.identified and noisy.found is None:
         noisy.accepts(standard.restore(network).at_rest())
     explained = noisy.found
@@ -157,7 +160,12 @@ def _judge(
         support = find_support(explained.network, population, search.activation)
     elif explained.network.hidden_widths != own.hidden_widths:
         return _Judged(network, standard, finding, support, floor)
-    by_noise = judge_noisy(explained, support)
+    by_noise = judge_kinds(
+        judge_noisy(explained, support),
+        explained.network,
+        Workbench(explained.bench.training, search.activation, deadline=bench.deadline),
+        noisy=explained.loss,
+    )
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from tests.reconstruction.planted import gaussian, teacher
 
-from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.signs import flip_neurons, resolve_signs
 

@@ -1,7 +1,7 @@
 """What stands between two layers: one activation for all neurons, or one for each of them."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import NamedTuple
@@ -73,7 +73,7 @@ class Activation:
         """The activation of one neuron of a layer."""
         return self.kinds[neuron % len(self.kinds)] if self.kinds else self
 
-    def only(self, neurons: Iterable[int]) -> "Activation":
+    def only(self, neurons: Sequence[int] | np.ndarray) -> "Activation":
         """The activation of a layer that consists of these neurons of a layer with this one."""
         return mixture([self.of(int(k)) for k in neurons]) if self.kinds else self
 
