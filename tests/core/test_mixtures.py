@@ -1,5 +1,6 @@
 """Layers whose neurons have activations of their own."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -8,6 +9,7 @@ from expand_and_cluster.core.activations import catalogue, resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.files import load_network
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import double
 
 NAMES = ("tanh", "relu", "tanh", "silu")
 
@@ -46,15 +48,17 @@ def test_kinds_take_turns_along_either_axis(width):
     activation = resolve(NAMES)
     z = np.random.default_rng(2).normal(size=(5, width))
     kinds = [catalogue[NAMES[k % 4]] for k in range(width)]
-    for part in ("values", "derivative"):
-        columns = [getattr(kind, part)(z[:, k]) for k, kind in enumerate(kinds)]
-        expected = np.stack([np.asarray(column) for column in columns], axis=1)
-        along_last = np.asarray(getattr(activation, part)(z))
-        along_rows = np.asarray(getattr(activation.by_rows(), part)(z.T))
-        # Derivatives are in single precision here, where nothing asks for double.
-        close = {"values": 0.0, "derivative": 1e-6}[part]
-        np.testing.assert_allclose(along_last, expected, atol=close)
-        np.testing.assert_allclose(along_rows, expected.T, atol=close)
+    with double():
+        for part in ("function", "derivative"):
+            columns = [
+                np.asarray(getattr(kind, part)(jnp.asarray(z[:, k])))
+                for k, kind in enumerate(kinds)
+            ]
+            expected = np.stack(columns, axis=1)
+            along_last = getattr(activation, part)(jnp.asarray(z))
+            along_rows = getattr(activation.by_rows(), part)(jnp.asarray(z.T))
+            np.testing.assert_allclose(np.asarray(along_last), expected, atol=1e-16)
+            np.testing.assert_allclose(np.asarray(along_rows), expected.T, atol=1e-16)
 
 
 def test_neurons_of_one_kind_are_no_mixture():

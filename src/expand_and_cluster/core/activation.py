@@ -69,13 +69,13 @@ class Activation:
         with double():
             return np.asarray(self.function(jnp.asarray(pre_activations)))
 
-    def of(self, neuron: int) -> "Activation":
+    def of(self, neuron: int | np.integer) -> "Activation":
         """The activation of one neuron of a layer."""
         return self.kinds[neuron % len(self.kinds)] if self.kinds else self
 
     def only(self, neurons: Sequence[int] | np.ndarray) -> "Activation":
         """The activation of a layer that consists of these neurons of a layer with this one."""
-        return mixture([self.of(int(k)) for k in neurons]) if self.kinds else self
+        return mixture([self.of(k) for k in neurons]) if self.kinds else self
 
     def by_rows(self) -> "Activation":
         """The same for arrays whose neurons lie along the last axis but one."""

@@ -69,7 +69,7 @@ class Candidate:
         half = len(self.present) // 2
         present, absent = np.flatnonzero(self.present), np.flatnonzero(~self.present)
         activation = self.network.activation
-        places = activation.places([activation.of(int(k)) for k in present])
+        places = activation.places([activation.of(k) for k in present])
         if half % 4 or np.any(places >= half):
             return self
         order = np.empty(half, dtype=int)

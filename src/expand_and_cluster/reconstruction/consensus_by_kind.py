@@ -70,7 +70,7 @@ def consensus_by_kind(
 
 
 def _joined_tree(
-    parts: Sequence[Consensus], rows: Sequence[Int[np.ndarray, " own"]], count: int
+    parts: Sequence[Consensus], rows: Sequence[Int[np.ndarray, " _"]], count: int
 ) -> np.ndarray:
     """One linkage over all neurons, in SciPy's form; a neuron in no part joins last."""
     merges, tops, sizes = [], [], []
@@ -103,7 +103,7 @@ def _joined_tree(
 
 
 def _joined_selection(
-    parts: Sequence[Selection], rows: Sequence[Int[np.ndarray, " own"]], count: int
+    parts: Sequence[Selection], rows: Sequence[Int[np.ndarray, " _"]], count: int
 ) -> Selection:
     labels = np.full(count, -1, dtype=np.int64)
     clusters, rejected = [], []
