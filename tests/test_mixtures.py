@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import expand_and_cluster as eac
+from expand_and_cluster.scoring.coverage import coverage
 
 KINDS = ("relu", "tanh")
 NAMES = ("tanh", "relu", "tanh", "relu")
@@ -84,3 +85,24 @@ def test_a_third_activation_is_not_taken_for_one_of_two():
 def test_what_cannot_be_told_is_refused(options, sentence):
     with pytest.raises(eac.InvalidInputError, match=sentence):
         eac.recover(pairs_of(teacher(), 200), **options)
+
+
+def test_noisy_answers_of_a_mixture_have_standard_errors():
+    true = teacher()
+    found = eac.recover(pairs_of(true, noise=1e-3), activation=KINDS, width=10, students=5, seed=0)
+    assert found.verdict.identified, found
+    covered = coverage(found, true)
+    assert covered is not None
+    # 21 weights, two of which each may leave 1.96 standard errors by chance.
+    assert covered.within(1.96) >= 0.85
+    assert np.abs(covered.deviations).max() < 4.5
+
+
+def test_two_activations_that_noise_hides_are_not_told_apart():
+    true = teacher(("gelu", "silu", "gelu"))
+    found = eac.recover(
+        pairs_of(true, noise=0.03), activation=("silu", "gelu"), width=8, students=4, seed=0,
+        time_budget=60.0,
+    )  # fmt: skip
+    right = eac.compare(found, true).missing == 0
+    assert right or not found.verdict.identified
