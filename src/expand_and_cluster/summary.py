@@ -95,7 +95,8 @@ def summarise(
         curves=curves_of(outcome.rounds, search.held_out),
         expansion=expansion,
         clustering=clustering_of(outcome.population, outcome.consensus),
-        standard_errors=errors and errors.mapped(readout.contrasts).replace(activation=activation),
+        standard_errors=errors
+        and errors.mapped(readout.contrasts).replace(activation=raw.activation),
     )
 
 
