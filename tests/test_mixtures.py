@@ -87,6 +87,7 @@ def test_what_cannot_be_told_is_refused(options, sentence):
         eac.recover(pairs_of(teacher(), 200), **options)
 
 
+@pytest.mark.slow
 def test_noisy_answers_of_a_mixture_have_standard_errors():
     true = teacher()
     found = eac.recover(pairs_of(true, noise=1e-3), activation=KINDS, width=10, students=5, seed=0)
@@ -99,6 +100,7 @@ def test_noisy_answers_of_a_mixture_have_standard_errors():
     assert np.abs(covered.deviations).max() < 4.5
 
 
+@pytest.mark.slow
 def test_two_activations_that_noise_hides_are_not_told_apart():
     true = teacher(("gelu", "silu", "gelu"))
     found = eac.recover(
