@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from expand_and_cluster.symmetries.shared_logits import centre_outputs
 
 _HOME = {
-    "Activation": "core.activations",
+    "Activation": "core.activation",
     "Classification": "symmetries.classify",
     "ClassifiedNeuron": "symmetries.classify",
     "Comparison": "scoring.compare",

@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from expand_and_cluster.core.activations import centred
+from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job

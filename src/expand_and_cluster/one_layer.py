@@ -7,7 +7,7 @@ from functools import partial
 
 import numpy as np
 
-from expand_and_cluster.core.activations import centred
+from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.preparation import (
     MAX_CLUSTER_ANGLE,

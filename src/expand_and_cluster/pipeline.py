@@ -8,10 +8,10 @@ from os import PathLike
 from typing import Any
 
 import numpy as np
-from jax import Array
 from jax.typing import ArrayLike
 
-from expand_and_cluster.core.activations import Activation, centred
+from expand_and_cluster.core.activation import Activation, centred
+from expand_and_cluster.core.activations import ActivationLike
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
@@ -29,6 +29,7 @@ from expand_and_cluster.students.expansion import expand
 from expand_and_cluster.students.screening import screen
 from expand_and_cluster.students.standardisation import LEAST_SPREAD, UNSTRETCHED
 from expand_and_cluster.students.training import default_fit
+from expand_and_cluster.symmetries.mixtures import check_kinds
 from expand_and_cluster.unknown_activation import recover_unknown
 
 # Neurons of a student for every direction that the outputs depend on.
@@ -41,7 +42,7 @@ def recover(
     source: QueryPairs | Callable[[np.ndarray], ArrayLike],
     *,
     inputs: Sampler | ArrayLike | None = None,
-    activation: str | Callable[[Array], Array] | Activation,
+    activation: ActivationLike,
     hidden_layers: int = 1,
     width: int | None = None,
     students: int = 10,
@@ -62,7 +63,8 @@ def recover(
         source: Answered pairs, or a callable from (rows, inputs) to (rows, outputs) to ask.
         inputs: Where questions come from (a sampler, or an array to draw from); for a callable.
         activation: Name of the catalogue, or an elementwise function written with `jax.numpy`;
-            "auto" names it from the catalogue, for one hidden layer.
+            "auto" names it from the catalogue, for one hidden layer. Several names, as a sequence:
+            each neuron of one hidden layer has one of these, and which is found.
         hidden_layers: Number of hidden layers; several are rebuilt one after the other.
         width: Hidden neurons of a student, in every hidden layer; None lets the expansion phase
             find it.
@@ -117,6 +119,8 @@ def recover(
         progress=progress,
         checkpoint=checkpoint,
     )
+    if request.activation is not None:
+        check_kinds(request.activation.kinds)
     deadline = None if request.time_budget is None else began + request.time_budget
     reached: dict[str, Any] = {}
     try:
@@ -231,8 +235,9 @@ def _answers(request: Request, reader: Reader) -> Answers:
         max_queries=request.max_queries,
         activation=request.activation,
         reader=reader,
-        # Within the subspace only networks with one hidden layer are completed.
-        find_subspace=request.hidden_layers == 1,
+        # Within the subspace only networks with one hidden layer are completed, of one activation.
+        find_subspace=request.hidden_layers == 1
+        and not (request.activation and request.activation.kinds),
         report=request.progress,
     )
 

@@ -11,6 +11,7 @@ from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.readout import Readout
+from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.search import Outcome, Search
@@ -29,6 +30,7 @@ from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Finding, Support, find_support, judge
 from expand_and_cluster.verdict.noise import Explained, NoiseHypothesis
 from expand_and_cluster.verdict.noisy_judgement import judge_noisy
+from expand_and_cluster.verdict.other_kinds import judge_kinds
 
 # Said of every recovery from a whole softmax.
 SHARED = (
@@ -73,7 +75,7 @@ def summarise(
             "outputs are a function of the inputs, and give more pairs or a larger width.",
             partial=outcome,
         )
-    judged = _judge(completed, outcome.rebuilt.network, population, noisy)
+    judged = _judge(completed, outcome.rebuilt.network, search, population, noisy)
     finding, center = judged.finding, judged.standard.input_center
     raw = judged.standard.restore(judged.network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():
@@ -93,7 +95,8 @@ def summarise(
         curves=curves_of(outcome.rounds, search.held_out),
         expansion=expansion,
         clustering=clustering_of(outcome.population, outcome.consensus),
-        standard_errors=errors and errors.mapped(readout.contrasts).replace(activation=activation),
+        standard_errors=errors
+        and errors.mapped(readout.contrasts).replace(activation=raw.activation),
     )
 
 
@@ -118,20 +121,25 @@ class _Judged:
 
 
 def _judge(
-    completed: Completed, own: Network, population: Population, noisy: NoiseHypothesis
+    completed: Completed,
+    own: Network,
+    search: Search,
+    population: Population,
+    noisy: NoiseHypothesis,
 ) -> _Judged:
     """Judge by rounding alone and, where that does not do, by noise.
 
     Args:
         completed: The network over all inputs.
         own: The network in the coordinates that students saw, its neurons in the same order.
+        search: How it was found.
         population: Neurons of the students.
         noisy: The hypothesis that noise explains what is left.
     """
     rebuilt, bench, standard = completed.rebuilt, completed.bench, completed.standard
     network = rebuilt.network
     floor = float(np.sqrt(bench.floor(bench.as_candidate(network))))
-    support = find_support(own, population)
+    support = find_support(own, population, search.activation)
     finding = judge(
         network,
         analyse_conditioning(network, bench.training, differences=completed.differences),
@@ -143,16 +151,22 @@ def _judge(
         fitted=rebuilt.exact,
         spare=completed.spare,
     )
+    finding = judge_kinds(finding, network, bench, noisy=None)
     if not finding.identified and noisy.found is None:
         noisy.accepts(standard.restore(network).at_rest())
     explained = noisy.found
     if finding.identified or explained is None:
         return _Judged(network, standard, finding, support, floor)
     if own.input_size == explained.network.input_size:
-        support = find_support(explained.network, population)
+        support = find_support(explained.network, population, search.activation)
     elif explained.network.hidden_widths != own.hidden_widths:
         return _Judged(network, standard, finding, support, floor)
-    by_noise = judge_noisy(explained, support)
+    by_noise = judge_kinds(
+        judge_noisy(explained, support),
+        explained.network,
+        Workbench(explained.bench.training, search.activation, deadline=bench.deadline),
+        noisy=explained.loss,
+    )
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 
@@ -168,9 +182,7 @@ def hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
 def _neurons(
     network: Network, support: Support, finding: Finding, readout: Readout
 ) -> tuple[NeuronRecord, ...]:
-    hidden = network.activation.symmetry.describe()
-    if readout.shared:
-        hidden = (*hidden, "mean output weight")
+    shared = ("mean output weight",) if readout.shared else ()
     masked = np.flatnonzero(finding.masked)
     open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
     kind = "teacher neuron" if finding.identified else "candidate"
@@ -181,7 +193,7 @@ def _neurons(
             students=tuple(int(s) for s in support.students[k]),
             agreement=float(support.agreement[k]),
             type=kind,
-            unidentifiable=hidden + open_inputs,
+            unidentifiable=network.activation.of(k).symmetry.describe() + shared + open_inputs,
         )
         for k in range(network.hidden_widths[0])
     )

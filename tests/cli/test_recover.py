@@ -239,3 +239,12 @@ def test_usage_errors(call, fake, pairs, words, sentence):
     assert result.exit_code == 2
     assert sentence in " ".join(result.stderr.split())
     assert not fake.calls
+
+
+def test_neurons_may_have_one_of_several_activations(call, fake, pairs):
+    assert call("recover", pairs, "--activation", "tanh,relu").exit_code == 0
+    assert fake.calls[0]["activation"] == "tanh,relu"
+    result = call("recover", pairs, "--activation", "tanh,sine", "--folder", "other")
+    assert result.exit_code == 1
+    assert "'tanh,sine' is not in the catalogue" in result.output
+    assert not Path("other").exists()

@@ -43,6 +43,34 @@ def test_onnx_gives_the_same_outputs(tmp_path, activation, skip):
         np.testing.assert_allclose(found, expected, rtol=0, atol=tolerance * scale)
 
 
+def mixed_network():
+    """One neuron of every activation of the catalogue, twice."""
+    kinds = 2 * tuple(catalogue)
+    rng = np.random.default_rng(8)
+    layers = [(rng.normal(size=(len(kinds), 3)), rng.normal(size=len(kinds)))]
+    return Network.from_arrays([*layers, (rng.normal(size=(2, len(kinds))), [0.1, 0.2])], kinds)
+
+
+def test_a_mixture_gives_the_same_outputs_in_onnx(tmp_path):
+    pytest.importorskip("onnx")
+    runtime = pytest.importorskip("onnxruntime")
+    network = mixed_network()
+    network.to_onnx(tmp_path / "mixed.onnx")
+    session = runtime.InferenceSession(
+        str(tmp_path / "mixed.onnx"), providers=["CPUExecutionProvider"]
+    )
+    (found,) = session.run(None, {"inputs": INPUTS})
+    np.testing.assert_allclose(found, network(INPUTS), rtol=0, atol=1e-12)
+
+
+def test_a_mixture_gives_the_same_outputs_in_torch():
+    torch = pytest.importorskip("torch")
+    network = mixed_network()
+    with torch.no_grad():
+        found = network.to_torch()(torch.from_numpy(INPUTS)).numpy()
+    np.testing.assert_allclose(found, network(INPUTS), rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("activation", list(catalogue))
 def test_torch_gives_the_same_outputs(activation, skip):

@@ -48,7 +48,7 @@ def finding_of(network, place, *, skip_left=0.0, fitted=None):
         analyse_conditioning(network, training),
         held_out=float(np.sqrt(np.mean(held**2))),
         floor=float(np.sqrt(floor)),
-        support=find_support(network, place.population),
+        support=find_support(network, place.population, place.bench.activation),
         skip_left=skip_left,
         fitted=bool(loss <= 10 * floor) if fitted is None else fitted,
     )
@@ -134,13 +134,13 @@ def test_left_over_affine_map_is_not_identified():
 def test_support_names_the_students_that_hold_a_neuron():
     source = teacher((4, 3, 1), "tanh")
     place = scene(source, count=5, vectors_noise=0.0)
-    support = find_support(source, place.population)
+    support = find_support(source, place.population, place.bench.activation)
     for students in support.students:
         np.testing.assert_array_equal(students, range(5))
     # Signs differ among the students; copies are exact up to the rounding of the metric.
     np.testing.assert_allclose(support.agreement, 0.0, atol=1e-28)
     other = teacher((4, 3, 1), "tanh", seed=8)
-    strangers = find_support(other, place.population)
+    strangers = find_support(other, place.population, place.bench.activation)
     assert [len(students) for students in strangers.students] == [0, 0, 0]
     np.testing.assert_array_equal(strangers.agreement, 1.0)
 
@@ -152,7 +152,9 @@ def test_signs_matter_where_the_activation_has_none():
     flipped = Network.from_arrays(
         [(-first.weight, -first.bias), (last.weight, last.bias)], source.activation
     )
-    assert [len(s) for s in find_support(flipped, place.population).students] == [0, 0, 0]
+    assert [
+        len(s) for s in find_support(flipped, place.population, place.bench.activation).students
+    ] == [0, 0, 0]
 
 
 def test_neurons_of_one_student_are_said_to_rest_on_the_fit():

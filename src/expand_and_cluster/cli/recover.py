@@ -14,7 +14,11 @@ _METHOD = "Method (left out: the library decides)"
 @guarded
 def recover(
     activation: Annotated[
-        str, typer.Option(help='Activation of the hidden neurons, by name, or "auto" to find it.')
+        str,
+        typer.Option(
+            help='Activation of the hidden neurons, by name; "auto" to find it; names with commas '
+            "where each neuron has one of these."
+        ),
     ],
     source: Annotated[
         Path | None,

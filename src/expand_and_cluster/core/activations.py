@@ -1,8 +1,6 @@
 """The catalogue of activations, and any function of the user's."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 import jax
@@ -11,63 +9,17 @@ import numpy as np
 from jax import Array
 from jax.scipy.special import erf
 
+from expand_and_cluster.core.activation import Activation, Elementwise, mixture
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.symmetry import PROBES, Flip, Symmetry, detect_symmetry
 
-Elementwise = Callable[[Array], Array]
+ActivationLike = str | Callable[[Array], Array] | Activation | Sequence[str | Activation]
+"""What a user may give for an activation; see `resolve`."""
 
 LEAK = 0.01
 SELU_SCALE = 1.0507009873554804934193349852946
 SELU_ALPHA = 1.6732632423543772848170429916717
-
-
-@dataclass(frozen=True)
-class Activation:
-    """An elementwise nonlinearity with its derivative and its symmetries.
-
-    Two activations are equal when name and function are; the object can be hashed, so a compiled
-    program is reused for all networks that share it.
-
-    Attributes:
-        name: Catalogue name, or the name of the user's function.
-        function: Maps pre-activations to activations, elementwise, written with `jax.numpy`.
-        derivative: Its first derivative, elementwise.
-        symmetry: What it hides about a neuron.
-    """
-
-    name: str
-    function: Elementwise
-    derivative: Elementwise = field(compare=False)
-    symmetry: Symmetry = field(compare=False)
-
-    def __call__(self, pre_activations: Array) -> Array:
-        """Apply the function."""
-        return self.function(pre_activations)
-
-    def values(self, pre_activations: np.ndarray) -> np.ndarray:
-        """The function of NumPy numbers, in double precision."""
-        with double():
-            return np.asarray(self.function(jnp.asarray(pre_activations)))
-
-
-@lru_cache(maxsize=64)
-def centred(activation: Activation) -> Activation:
-    """The activation with the centre of its symmetry moved to zero.
-
-    Args:
-        activation: Any activation; one that is symmetric about zero is returned as it is.
-    """
-    symmetry = activation.symmetry
-    center = symmetry.center
-    if center == 0.0:
-        return activation
-    return Activation(
-        activation.name,
-        lambda z: activation.function(z + center),
-        lambda z: activation.derivative(z + center),
-        replace(symmetry, center=0.0),
-    )
 
 
 def softplus(z: Array) -> Array:
@@ -162,13 +114,25 @@ catalogue: Mapping[str, Activation] = MappingProxyType({entry.name: entry for en
 """Activations by name."""
 
 
-def resolve(activation: str | Elementwise | Activation) -> Activation:
+def named(name: str) -> Activation | None:
+    """The activation of this name, None if there is none; names with commas make a mixture."""
+    kinds = [catalogue.get(each.strip()) for each in name.split(",")]
+    known = [kind for kind in kinds if kind is not None]
+    return mixture(known) if len(known) == len(kinds) else None
+
+
+def in_catalogue(activation: Activation) -> bool:
+    """Whether the name alone says what the activation is."""
+    return named(activation.name) == activation
+
+
+def resolve(activation: ActivationLike) -> Activation:
     """The activation that a user names or writes.
 
     Args:
         activation: A name of the catalogue, an `Activation`, or an elementwise function written
             with `jax.numpy`, whose derivative is taken by JAX and whose symmetry is found from its
-            values.
+            values. Several names, as a sequence or with commas between them, make a mixture.
 
     Raises:
         InvalidInputError: The name is unknown, or the function is no activation: see
@@ -177,12 +141,15 @@ def resolve(activation: str | Elementwise | Activation) -> Activation:
     if isinstance(activation, Activation):
         return activation
     if isinstance(activation, str):
-        if activation not in catalogue:
+        found = named(activation)
+        if found is None:
             raise InvalidInputError(
                 f"activation={activation!r} is not in the catalogue; choose one of "
                 f"{', '.join(catalogue)}, or give a function written with jax.numpy."
             )
-        return catalogue[activation]
+        return found
+    if isinstance(activation, Sequence):
+        return _resolve_mixture(activation)
     if not callable(activation):
         raise InvalidInputError(
             f"activation must be a name or a function, not {type(activation).__name__}."
@@ -200,6 +167,17 @@ def resolve(activation: str | Elementwise | Activation) -> Activation:
             "with jax.numpy."
         ) from error
     return Activation(name, activation, _derivative_of(activation), symmetry)
+
+
+def _resolve_mixture(several: Sequence[str | Activation]) -> Activation:
+    kinds = [catalogue.get(each) if isinstance(each, str) else each for each in several]
+    known = [kind for kind in kinds if isinstance(kind, Activation) and kind in catalogue.values()]
+    if not kinds or len(known) < len(kinds):
+        raise InvalidInputError(
+            f"activation={several!r} must hold names of the catalogue, one or more of "
+            f"{', '.join(catalogue)}."
+        )
+    return mixture(known)
 
 
 def _derivative_of(function: Elementwise) -> Elementwise:

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from expand_and_cluster.core.activations import catalogue
+from expand_and_cluster.core.activations import catalogue, in_catalogue
 from expand_and_cluster.core.checkpoint import write_atomically
 from expand_and_cluster.core.errors import EacError, InvalidInputError
 from expand_and_cluster.core.network import Layer, Network
@@ -72,7 +72,7 @@ def to_torch(network: Network) -> Any:
 
     parts = []
     for layer in network.layers[:-1]:
-        parts += [linear(layer), activation_module(network.activation.name)]
+        parts += [linear(layer), activation_module(network.activation)]
     stack = torch.nn.Sequential(*parts, linear(network.layers[-1]))
     return stack if network.skip is None else WithSkip(stack, linear(network.skip))
 
@@ -84,7 +84,7 @@ def _check(network: Network, target: str) -> None:
             "network; take one with network.student(i)."
         )
     name = network.activation.name
-    if catalogue.get(name) != network.activation:
+    if not in_catalogue(network.activation):
         raise InvalidInputError(
             f"activation {name!r} is a function of your own, which {target} does not know; only "
             f"{', '.join(catalogue)} can be exported."

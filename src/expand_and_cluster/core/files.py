@@ -2,17 +2,17 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from os import PathLike
 from pathlib import Path
 
 import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save as save_tensors
 
-from expand_and_cluster.core.activations import Activation, catalogue, resolve
+from expand_and_cluster.core.activation import Activation
+from expand_and_cluster.core.activations import ActivationLike, in_catalogue, named, resolve
 from expand_and_cluster.core.checkpoint import Arrays, write_atomically
 from expand_and_cluster.core.errors import FileFormatError, InvalidInputError
 from expand_and_cluster.core.network import Layer, Network
@@ -23,8 +23,6 @@ FORMAT = "expand-and-cluster network 1"
 _PROBES = (-3.1, -0.7, 0.2, 1.3, 4.4)
 _TOLERANCE = 1e-9
 _KEY = re.compile(r"(?P<stem>.*?)(?P<index>\d+)\.(?P<part>weight|bias)")
-
-ActivationLike = str | Callable[[Array], Array] | Activation
 
 
 def save_network(network: Network, path: str | PathLike[str], *, by_name: bool = False) -> None:
@@ -40,7 +38,7 @@ def save_network(network: Network, path: str | PathLike[str], *, by_name: bool =
         InvalidInputError: The activation is not in the catalogue and `by_name` is not set.
     """
     activation = network.activation
-    known = catalogue.get(activation.name) == activation
+    known = in_catalogue(activation)
     if not known and not by_name:
         raise InvalidInputError(
             f"activation {activation.name!r} is a function of your own, which a network file "
@@ -130,11 +128,12 @@ def _activation_of(
                 f"{path} was saved with activation {name!r}, a function of your own that a file "
                 "cannot hold; give it again as activation=..."
             )
-        if name not in catalogue:
+        found = named(name)
+        if found is None:
             raise FileFormatError(
                 f"{path} names activation {name!r}, which this version does not know."
             )
-        return catalogue[name]
+        return found
     activation = resolve(given)
     if "activation_values" in metadata:
         expected = np.array(json.loads(metadata["activation_values"]))
@@ -143,7 +142,7 @@ def _activation_of(
                 f"activation {activation.name!r} is not the {name!r} that {path} was saved with: "
                 "its values differ."
             )
-    elif name is not None and catalogue.get(name) != activation:
+    elif name is not None and named(name) != activation:
         raise InvalidInputError(
             f"activation {activation.name!r} was given, but {path} was saved with {name!r}; "
             "leave it out."

@@ -1,7 +1,7 @@
 """The multilayer perceptron: teacher, student and recovered network are this one class."""
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from os import PathLike
 from typing import Any, Literal
 
@@ -13,7 +13,8 @@ from jax import Array
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
-from expand_and_cluster.core.activations import Activation, centred, resolve
+from expand_and_cluster.core.activation import Activation, centred
+from expand_and_cluster.core.activations import ActivationLike, resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.precision import double
 
@@ -56,18 +57,20 @@ class Network(eqx.Module):
     def from_arrays(
         cls,
         layers: Iterable[tuple[ArrayLike, ArrayLike]],
-        activation: str | Callable[[Array], Array] | Activation,
+        activation: ActivationLike,
         skip: tuple[ArrayLike, ArrayLike] | None = None,
     ) -> "Network":
         """Build a network from weights and biases.
 
         Args:
             layers: (weight, bias) for every layer, weight of shape (out, in), bias (out,).
-            activation: A name of the catalogue, a `jax.numpy` function, or an `Activation`.
+            activation: A name of the catalogue, a `jax.numpy` function, or an `Activation`; or a
+                sequence of names, one for each neuron of the only hidden layer.
             skip: Optional (weight, bias) of an affine map from input to output.
 
         Raises:
-            InvalidInputError: Shapes do not fit each other, or a value is no finite real number.
+            InvalidInputError: Shapes do not fit each other, a value is no finite real number, or
+                there are not as many activations as hidden neurons.
         """
         built = tuple(_layer(f"layer {i}", pair) for i, pair in enumerate(layers))
         if len(built) < 2:
@@ -84,7 +87,14 @@ class Network(eqx.Module):
         size = (built[-1].weight.shape[0], built[0].weight.shape[1])
         if extra is not None and extra.weight.shape != size:
             raise InvalidInputError(f"skip weight must be {size}, got {extra.weight.shape}.")
-        return cls(built, resolve(activation), extra)
+        resolved = resolve(activation)
+        hidden = [layer.weight.shape[0] for layer in built[:-1]]
+        if resolved.kinds and hidden != [len(resolved.kinds)]:
+            raise InvalidInputError(
+                f"activation names {len(resolved.kinds)} activations, one for each neuron of one "
+                f"hidden layer, but the hidden layers have {', '.join(map(str, hidden))} neurons."
+            )
+        return cls(built, resolved, extra)
 
     def __call__(self, inputs: ArrayLike) -> Float[np.ndarray, "*students samples outputs"]:
         """Outputs in double precision.

@@ -4,6 +4,7 @@ ONNX Runtime has Softplus, Elu, Selu, LeakyRelu and Erf in single precision only
 activations are built from operators that it has in double precision too.
 """
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from numpy.polynomial import chebyshev
 from onnx import checker, helper, numpy_helper  # pyright: ignore[reportMissingImports]
 from scipy.special import erfcx
 
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.activations import LEAK, SELU_ALPHA, SELU_SCALE
 from expand_and_cluster.core.network import Layer, Network
 
@@ -22,10 +24,9 @@ IR_VERSION = 8
 def model_of(network: Network, dtype: np.dtype) -> Any:
     """The ONNX model of a network whose activation is in the catalogue."""
     graph = _Graph(dtype)
-    activation = _ACTIVATIONS[network.activation.name]
     values = "inputs"
     for layer in network.layers[:-1]:
-        values = activation(graph, graph.affine(values, layer))
+        values = _activated(graph, graph.affine(values, layer), network.activation, len(layer.bias))
     values = graph.affine(values, network.layers[-1])
     if network.skip is not None:
         values = graph.op("Add", values, graph.affine("inputs", network.skip))
@@ -74,6 +75,17 @@ class _Graph:
     def affine(self, values: str, layer: Layer) -> str:
         weight, bias = self.constant(layer.weight), self.constant(layer.bias)
         return self.op("Gemm", values, weight, bias, transB=1)
+
+
+def _activated(graph: _Graph, z: str, activation: Activation, width: int) -> str:
+    """Activations of a layer; of a mixture, each kind on all neurons and only its own kept."""
+    own = [activation.of(neuron) for neuron in range(width)]
+    parts = []
+    for kind in dict.fromkeys(own):
+        mask = np.array([each == kind for each in own])
+        values = _ACTIVATIONS[kind.name](graph, z)
+        parts.append(values if mask.all() else graph.op("Mul", values, graph.constant(mask)))
+    return functools.reduce(lambda one, other: graph.op("Add", one, other), parts)
 
 
 def _softplus(graph: _Graph, z: str) -> str:

@@ -1,8 +1,11 @@
 """PyTorch modules for the catalogue's activations; imported only where PyTorch is installed."""
 
+from collections.abc import Sequence
+
 import torch  # pyright: ignore[reportMissingImports]
 from torch import Tensor, nn  # pyright: ignore[reportMissingImports]
 
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.activations import LEAK
 
 # PyTorch's softplus returns its input above a threshold. Its default, 20, costs 2e-9; at 40 the
@@ -40,8 +43,26 @@ class WithSkip(nn.Module):
         return self.network(inputs) + self.skip(inputs)
 
 
-def activation_module(name: str) -> nn.Module:
-    """The module for a catalogue name."""
+class Mixture(nn.Module):
+    """Neurons, along the last axis, with activations of their own."""
+
+    def __init__(self, kinds: Sequence[Activation]) -> None:
+        """Keep a module for each kind, and which neurons have it."""
+        super().__init__()
+        for index, kind in enumerate(dict.fromkeys(kinds)):
+            self.add_module(f"kind_{index}", activation_module(kind))
+            self.register_buffer(f"own_{index}", torch.tensor([each == kind for each in kinds]))
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Each kind on all neurons, and only its own kept."""
+        parts = zip(self.buffers(), self.children(), strict=True)
+        return torch.stack([torch.where(own, kind(z), 0.0) for own, kind in parts]).sum(dim=0)
+
+
+def activation_module(activation: Activation) -> nn.Module:
+    """The module for an activation of the catalogue, or for a mixture of some."""
+    if activation.kinds:
+        return Mixture(activation.kinds)
     return {
         "g": G,
         "tanh": nn.Tanh,
@@ -54,4 +75,4 @@ def activation_module(name: str) -> nn.Module:
         "mish": Mish,
         "selu": nn.SELU,
         "elu": nn.ELU,
-    }[name]()
+    }[activation.name]()

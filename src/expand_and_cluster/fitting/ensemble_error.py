@@ -76,11 +76,12 @@ def _of_inputs(layer: Layer, inputs: Array) -> Float[Array, "students neurons sa
 def _activated(activation: Activation, values: Array) -> Array:
     # The derivative as it is written shares its terms with the function, which the compiler sees;
     # JAX's own of `logaddexp` and the like does not.
-    return activation(values)
+    return activation.by_rows()(values)
 
 
 @_activated.defjvp
 def _activated_jvp(
     activation: Activation, primals: tuple[Array], tangents: tuple[Array]
 ) -> tuple[Array, Array]:
-    return activation(*primals), activation.derivative(*primals) * tangents[0]
+    rows = activation.by_rows()
+    return rows(*primals), rows.derivative(*primals) * tangents[0]

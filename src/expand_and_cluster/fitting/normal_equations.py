@@ -134,7 +134,7 @@ def hidden(
 ) -> tuple[Float[Array, "neurons samples"], Float[Array, "neurons samples"]]:
     """Pre-activations and activations; absent neurons give zero."""
     pre = parameters.inputs @ data.inputs.T
-    return pre, activation.function(pre) * masks.present[:, None]
+    return pre, activation.by_rows().function(pre) * masks.present[:, None]
 
 
 def residual(
@@ -158,7 +158,7 @@ def assemble(
     samples = data.targets.shape[1]
     pre, activations = hidden(parameters, masks, activation, data)
     error = residual(parameters, activations, data)
-    slopes = activation.derivative(pre) * (masks.present * masks.free)[:, None]
+    slopes = activation.by_rows().derivative(pre) * (masks.present * masks.free)[:, None]
     one, other = np.tril_indices(neurons)
     # Rows are neurons and samples lie along memory, so that taking pairs copies whole rows.
     products = (slopes[one] * slopes[other]) @ data.pairs / samples

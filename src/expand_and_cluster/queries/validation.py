@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import numpy as np
 
-from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.activation import Activation, mixture
+from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
@@ -33,7 +34,8 @@ class Request:
         function: Teacher to ask.
         sampler: Where questions to it are drawn from.
         max_queries: Most rows that may be asked.
-        activation: Activation of the hidden neurons; None if it is to be named.
+        activation: Activation of the hidden neurons, or the mixture of those that they may have;
+            None if it is to be named.
         hidden_layers: Number of hidden layers.
         width: Hidden neurons of a student; None lets the expansion phase find it.
         students: Number of students.
@@ -105,8 +107,8 @@ def validate_request(
     Args:
         source: `QueryPairs`, or a callable teacher.
         inputs: Sampler or array to draw questions from; needed with a teacher only.
-        activation: Name of the catalogue, `Activation`, `jax.numpy` function, or "auto"; "auto" for
-            one hidden layer.
+        activation: Name of the catalogue, `Activation`, `jax.numpy` function, "auto", or several
+            names; the last two for one hidden layer.
         hidden_layers: At least 1; more than 1 only for logits without noise.
         width: At least 1, or None.
         students: At least 2.
@@ -166,13 +168,14 @@ def _check_deep(settings: Mapping[str, Any]) -> None:
         )
     for name, shown, refused in (
         ("activation", AUTO, settings["activation"] is None),
+        ("activation", *_shown_mixture(settings["activation"])),
         ("outputs", settings["outputs"], settings["outputs"] != "logits"),
         ("noise", settings["noise"], settings["noise"] is not None),
     ):
         if refused:
             raise InvalidInputError(
                 f"{name}={shown!r} is for one hidden layer in this version, and hidden_layers="
-                f"{settings['hidden_layers']}; name the activation, and give logits without noise."
+                f"{settings['hidden_layers']}; name one activation, and give logits without noise."
             )
 
 
@@ -243,7 +246,16 @@ def _check_enough(name: str, rows: int) -> None:
 
 
 def _activation(value: Any) -> Activation | None:
-    return None if isinstance(value, str) and value == AUTO else resolve(value)
+    if isinstance(value, str) and value == AUTO:
+        return None
+    found = resolve(value)
+    # Of a mixture only the kinds are meant: which neuron has which is to be found.
+    return mixture(found.each) if found.kinds else found
+
+
+def _shown_mixture(activation: Activation | None) -> tuple[str, bool]:
+    mixed = activation is not None and bool(activation.kinds)
+    return (activation.name if activation else "", mixed)
 
 
 def _outputs(value: Any) -> str:

@@ -67,9 +67,14 @@ class Candidate:
     def halved(self) -> "Candidate":
         """The same candidate in half the padded width, once it fits: steps cost a quarter."""
         half = len(self.present) // 2
-        if half % 4 or self.width > half:
+        present, absent = np.flatnonzero(self.present), np.flatnonzero(~self.present)
+        activation = self.network.activation
+        places = activation.places([activation.of(k) for k in present])
+        if half % 4 or np.any(places >= half):
             return self
-        order = np.argsort(~self.present, kind="stable")[:half]
+        order = np.empty(half, dtype=int)
+        order[places] = present
+        order[np.setdiff1d(np.arange(half), places)] = absent[: half - len(present)]
         first, last = self.network.layers
         layers = (
             Layer(first.weight[order], first.bias[order]),
@@ -85,7 +90,8 @@ class Candidate:
             layers=(
                 Layer(first.weight[kept], first.bias[kept]),
                 Layer(last.weight[:, kept], last.bias),
-            )
+            ),
+            activation=self.network.activation.only(np.flatnonzero(kept)),
         )
 
 
@@ -135,17 +141,30 @@ class Workbench:
         return frame_of(self.training.inputs, self._targets, skip=self.skip)
 
     def start(
-        self, vectors: Float[np.ndarray, "neurons inputs_and_bias"], capacity: int
+        self,
+        vectors: Float[np.ndarray, "neurons inputs_and_bias"],
+        capacity: int,
+        activation: Activation | None = None,
     ) -> Candidate:
-        """Candidate of these input vectors with least-squares output weights."""
+        """Candidate of these input vectors with least-squares output weights.
+
+        Args:
+            vectors: Input vectors.
+            capacity: Padded width; more where the neurons' places ask for it.
+            activation: Activation of a layer of these neurons, of the bench's kinds; None for that
+                of the bench.
+        """
         size = vectors.shape[1] - 1
+        own = activation or self.activation
+        places = self.activation.places([own.of(k) for k in range(len(vectors))])
+        capacity = max(capacity, int(places.max()) + 1)
         padded = np.zeros((capacity, size + 1))
-        padded[: len(vectors)] = vectors
+        padded[places] = vectors
         layers = (
             Layer(padded[:, :-1], padded[:, -1]),
             Layer(np.zeros((self._targets.shape[1], capacity)), np.zeros(self._targets.shape[1])),
         )
-        present = np.arange(capacity) < len(vectors)
+        present = np.isin(np.arange(capacity), places)
         return self.solve_outputs(Network(layers, self.activation), present)
 
     @staticmethod
@@ -163,7 +182,7 @@ class Workbench:
             for first in range(0, len(found), ROWS):
                 rows = slice(first, first + ROWS)
                 inputs = jnp.asarray(extended[rows])
-                found[rows] = _at_neurons(jnp.asarray(vectors), inputs, self.activation.function)
+                found[rows] = _at_neurons(jnp.asarray(vectors), inputs, network.activation.function)
         return found
 
     def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
@@ -253,12 +272,14 @@ class Workbench:
         their own.
         """
         present, inputs = candidate.present, self._extended[:MOST_ROWS]
-        vectors = candidate.network.input_vectors[present]
-        values = self.features(candidate.network, MOST_ROWS)[:, present]
+        network = candidate.network
+        values = self.features(network, MOST_ROWS)[:, present]
         with double():
+            vectors = jnp.asarray(network.input_vectors)
             slopes = np.asarray(
-                _at_neurons(jnp.asarray(vectors), jnp.asarray(inputs), self.activation.derivative)
-            )
+                _at_neurons(vectors, jnp.asarray(inputs), network.activation.derivative)
+            )[:, present]
+        vectors = network.input_vectors[present]
         wrong = values**2 + slopes**2 * (inputs**2 @ (vectors**2).T)
         weights = candidate.network.layers[1].weight[:, present] ** 2
         size = float(np.mean(wrong @ weights.T)) + float(np.mean(self._targets**2))

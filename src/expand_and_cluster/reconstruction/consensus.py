@@ -1,6 +1,6 @@
 """What the students agree on: cluster their neurons and collapse each cluster to one."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -9,6 +9,7 @@ from expand_and_cluster.clusters.cut_rules import CutRule, plateau_height
 from expand_and_cluster.clusters.dissimilarity import Metric, pairwise
 from expand_and_cluster.clusters.selection import Selection, select
 from expand_and_cluster.clusters.tree import average_linkage, cut
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.collapse import collapse, contributions
 
@@ -27,6 +28,7 @@ class Population:
     Attributes:
         vectors: Their input vectors.
         students: Which student each belongs to.
+        places: Which neuron of its student each is.
         losses: Loss of every student.
         imitating: Which students imitate the teacher.
         contribution: What each neuron of each student contributes to the output.
@@ -36,6 +38,7 @@ class Population:
 
     vectors: Float[np.ndarray, "neurons inputs_and_bias"]
     students: Int[np.ndarray, " neurons"]
+    places: Int[np.ndarray, " neurons"]
     losses: Float[np.ndarray, " students"]
     imitating: Bool[np.ndarray, " students"]
     contribution: Float[np.ndarray, "students width"]
@@ -46,9 +49,14 @@ class Population:
         """Input vectors in the coordinates in which they are compared."""
         return self.vectors @ self.metric_root
 
-    def of(self, student: int) -> Float[np.ndarray, "own inputs_and_bias"]:
-        """Input vectors of one student's neurons."""
-        return self.vectors[self.students == student]
+    def part(self, rows: Bool[np.ndarray, " neurons"]) -> "Population":
+        """Some of its neurons."""
+        return replace(
+            self,
+            vectors=self.vectors[rows],
+            students=self.students[rows],
+            places=self.places[rows],
+        )
 
     @property
     def idle(self) -> Bool[np.ndarray, "students width"]:
@@ -70,12 +78,14 @@ class Consensus:
         tree: SciPy linkage of the population.
         height: Where it was cut.
         selection: Kept and rejected clusters.
+        activation: Activation of a layer of the candidates; None: that of the students.
     """
 
     candidates: Float[np.ndarray, "clusters inputs_and_bias"]
     tree: Float[np.ndarray, "merges 4"]
     height: float
     selection: Selection
+    activation: Activation | None = None
 
 
 def gather(
@@ -97,11 +107,12 @@ def gather(
         [contributions(students.output_vectors[i], activations[i]) for i in range(len(losses))]
     ) / np.sqrt(students.output_size)
     taking_part = (share >= LEAST_CONTRIBUTION) & imitating[:, None]
-    owner, _ = np.nonzero(taking_part)
+    owner, place = np.nonzero(taking_part)
     extended = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     values, directions = np.linalg.eigh(extended.T @ extended / len(extended))
     root = directions * np.sqrt(np.maximum(values, 0.0))
-    return Population(students.input_vectors[taking_part], owner, losses, imitating, share, root)
+    vectors = students.input_vectors[taking_part]
+    return Population(vectors, owner, place, losses, imitating, share, root)
 
 
 def find_consensus(

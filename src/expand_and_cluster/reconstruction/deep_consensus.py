@@ -44,10 +44,11 @@ def gather_layer(fit: Fit, layer: int, inputs: np.ndarray) -> Population:
     share = np.array(shares)
     assert fed is not None
     taking_part = (share >= LEAST_CONTRIBUTION) & imitating[:, None]
-    owner, _ = np.nonzero(taking_part)
+    owner, place = np.nonzero(taking_part)
     values, directions = np.linalg.eigh(fed.T @ fed / len(fed))
     root = directions * np.sqrt(np.maximum(values, 0.0))
-    return Population(np.array(vectors)[taking_part], owner, losses, imitating, share, root)
+    stacked = np.array(vectors)[taking_part]
+    return Population(stacked, owner, place, losses, imitating, share, root)
 
 
 def agree(population: Population, activation: Activation, max_angle: float) -> Consensus | None:
@@ -74,7 +75,7 @@ def filled_up(
     """Vectors that students agree on, and those of the best one in place of what is missing."""
     metric = population.metric_root
     known = consensus.candidates @ metric
-    own = population.of(best)
+    own = population.part(population.students == best).vectors
     free = sign_free(activation)
     far = [all(_angle(vector @ metric, other, free) > CLOSE for other in known) for vector in own]
     return np.concatenate([consensus.candidates, own[np.array(far, dtype=bool)]])

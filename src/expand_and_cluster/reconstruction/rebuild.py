@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
 from expand_and_cluster.reconstruction.prune import Removal, prune
@@ -31,7 +32,10 @@ class Rebuilt:
 
 
 def rebuild(
-    bench: Workbench, vectors: Float[np.ndarray, "neurons inputs_and_bias"], capacity: int
+    bench: Workbench,
+    vectors: Float[np.ndarray, "neurons inputs_and_bias"],
+    capacity: int,
+    activation: Activation | None = None,
 ) -> Rebuilt:
     """Solve, polish and prune these neurons; then resolve the signs that are still open.
 
@@ -39,8 +43,9 @@ def rebuild(
         bench: Pairs and activation.
         vectors: Input vectors of the neurons to start from.
         capacity: Padded width, at least their number.
+        activation: Activation of a layer of these neurons; None for that of the bench.
     """
-    candidate = bench.polish(bench.start(vectors, capacity))
+    candidate = bench.polish(bench.start(vectors, capacity, activation))
     candidate, removals = prune(bench, candidate, sure=True)
     return finish(bench, bench.polish(candidate, damping=1e-8), removals)
 
@@ -51,7 +56,8 @@ def slim(bench: Workbench, rebuilt: Rebuilt, capacity: int) -> Rebuilt:
     Two neurons that nearly coincide, or that leave the data, can fit to rounding without one of
     them being free for the others: what is left over shows only once the rest is polished.
     """
-    start = bench.start(rebuilt.network.input_vectors, capacity)
+    network = rebuilt.network
+    start = bench.start(network.input_vectors, capacity, network.activation)
     candidate, removals = prune(bench, start)
     return finish(bench, bench.polish(candidate, damping=1e-8), rebuilt.removals + removals)
 
@@ -60,11 +66,10 @@ def finish(bench: Workbench, candidate: Candidate, removals: tuple[Removal, ...]
     """The candidate as an ordinary network, its affine left-over folded away where it can be."""
     exact = bench.at_floor(candidate)
     network = candidate.compact()
-    rule = bench.activation.symmetry.flip
-    if network.skip is None or rule is None or not exact:
+    if network.skip is None or not exact:
         return Rebuilt(network, candidate.loss, exact, removals, 0.0)
     tolerance = 1e-6 * max(1.0, float(np.abs(network.layers[1].weight).max()))
-    flipped, left = resolve_signs(network, rule, tolerance=tolerance)
+    flipped, left = resolve_signs(network, tolerance=tolerance)
     assert flipped.skip is not None
     if left > tolerance:
         return Rebuilt(network, candidate.loss, exact, removals, left)

@@ -97,8 +97,8 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
             read off the network, which holds copies that are as far apart as it is imprecise.
 
     Raises:
-        InvalidInputError: The network is an ensemble or constant on the inputs, the inputs do not
-            fit it, or the error is negative or not finite.
+        InvalidInputError: The network is an ensemble, a mixture of activations or constant on the
+            inputs, the inputs do not fit it, or the error is negative or not finite.
 
     Source: section 4, Fig. A.6.
     """

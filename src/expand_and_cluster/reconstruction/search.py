@@ -14,12 +14,8 @@ from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
-from expand_and_cluster.reconstruction.consensus import (
-    Consensus,
-    Population,
-    find_consensus,
-    gather,
-)
+from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
+from expand_and_cluster.reconstruction.consensus_by_kind import consensus_by_kind
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
 from expand_and_cluster.students.training import (
     TrainingData,
@@ -217,15 +213,14 @@ class Search:
         return self._benches[key]
 
     def _rebuild_round(self, fit: Fit, width: int, index: int) -> bool:
-        rule = self.activation.symmetry.flip
-        bench = self._bench(width, skip=rule is not None and rule.linear != 0.0)
+        bench = self._bench(width, skip=self.activation.leaves_line)
         if not np.isfinite(fit.losses).any():
             return False
         population = self._gather(bench, fit)
         for done, start in enumerate(self._starts(population, fit)):
-            source, consensus, vectors = start
+            source, consensus, vectors, activation = start
             self._report(Progress("rebuild", done, None, note=source))
-            rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width))
+            rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width), activation)
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
@@ -244,10 +239,12 @@ class Search:
 
     def _starts(
         self, population: Population, fit: Fit
-    ) -> Iterator[tuple[str, Consensus | None, np.ndarray]]:
+    ) -> Iterator[tuple[str, Consensus | None, np.ndarray, Activation | None]]:
+        """Neurons to begin with: how they were found, their clusters, input vectors, activation."""
         if fit.stops == (StopReason.UNTRAINED,):
             # A draft has no neuron to spare, however little it contributes.
-            yield "second derivatives", None, fit.students.student(0).input_vectors
+            draft = fit.students.student(0)
+            yield "second derivatives", None, draft.input_vectors, draft.activation
             return
         chosen = self.settings
         tried: set[int] = set()
@@ -264,22 +261,21 @@ class Search:
                 continue
             if len(consensus.candidates) not in tried:
                 tried.add(len(consensus.candidates))
-                yield name, consensus, consensus.candidates
+                yield name, consensus, consensus.candidates, consensus.activation
         for student in np.argsort(fit.losses)[:ALONE]:
-            own = population.of(int(student))
-            if len(own) and self._determined(own):
-                yield f"student {student} alone", first, own
+            own = population.part(population.students == student)
+            if len(own.vectors) and self._determined(own.vectors):
+                activation = self.activation.only(own.places)
+                yield f"student {student} alone", first, own.vectors, activation
 
     def _consensus(
         self, population: Population, rule: CutRule, fraction: float, angle: float
     ) -> Consensus | None:
-        symmetry = self.activation.symmetry
-        return find_consensus(
+        return consensus_by_kind(
             population,
+            self.activation,
             min_cluster_fraction=fraction,
             max_cluster_angle=angle,
-            sign_free=symmetry.flip is not None,
-            scale_free=symmetry.scale_free,
             rule=rule,
         )
 
@@ -291,14 +287,12 @@ class Search:
 
     def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
         """Polish once more without the skip, where signs made it vanish."""
-        symmetry = self.activation.symmetry
-        if symmetry.flip is None or symmetry.flip.linear == 0.0 or not rebuilt.exact:
-            return rebuilt
-        if rebuilt.skip_left > 0.0:
+        if not self.activation.leaves_line or not rebuilt.exact or rebuilt.skip_left > 0.0:
             return rebuilt
         bench = self._bench(width, skip=False)
-        vectors = rebuilt.network.input_vectors
-        start = bench.start(vectors, _capacity(len(vectors), width))
+        network = rebuilt.network
+        vectors = network.input_vectors
+        start = bench.start(vectors, _capacity(len(vectors), width), network.activation)
         final = bench.polish(start, damping=1e-8)
         return Rebuilt(final.compact(), final.loss, bench.at_floor(final), rebuilt.removals, 0.0)
 

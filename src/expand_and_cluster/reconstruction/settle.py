@@ -15,15 +15,12 @@ STEPS = 300
 
 def plain(network: Network) -> Network:
     """The network without its skip, signs chosen so that little of it is lost."""
-    rule = network.activation.symmetry.flip
-    skip = network.skip
-    if skip is None:
+    if network.skip is None:
         return network
-    if rule is not None and rule.linear != 0.0:
-        largest = max(1.0, float(np.abs(network.layers[1].weight).max()))
-        network, _ = resolve_signs(network, rule, tolerance=1e-6 * largest)
-        skip = network.skip
-        assert skip is not None
+    largest = max(1.0, float(np.abs(network.layers[1].weight).max()))
+    network, _ = resolve_signs(network, tolerance=1e-6 * largest)
+    skip = network.skip
+    assert skip is not None
     last = network.layers[1]
     layers = (network.layers[0], Layer(last.weight, last.bias + skip.bias))
     return network.replace(layers=layers, skip=None)

@@ -4,11 +4,10 @@ import numpy as np
 from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.symmetry import Flip
 from expand_and_cluster.symmetries.sign_choice import choose_signs
 
 
-def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: Flip) -> Network:
+def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"]) -> Network:
     """The same function with some neurons' input vectors negated.
 
     With z' = -z, `s(z) = s(-z') = sign s(z') + linear z' + constant`: the constant goes into the
@@ -16,19 +15,20 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
 
     Args:
         network: One hidden layer.
-        chosen: Neurons to flip.
-        rule: The activation's flip.
+        chosen: Neurons to flip, each with a sign symmetry.
     """
     first, last = network.layers
+    rules = network.activation.flips(len(chosen))
     sign = np.where(chosen, -1.0, 1.0)
     moved = last.weight[:, chosen]
-    slope = -rule.linear * moved @ first.weight[chosen]
-    shift = -rule.linear * moved @ first.bias[chosen] + rule.constant * moved.sum(axis=1)
+    bent = -rules.linear[chosen] * moved
+    slope = bent @ first.weight[chosen]
+    shift = bent @ first.bias[chosen] + moved @ rules.constant[chosen]
     layers = (
         Layer(sign[:, None] * first.weight, sign * first.bias),
-        Layer(np.where(chosen, rule.sign, 1) * last.weight, last.bias + shift),
+        Layer(np.where(chosen, rules.sign, 1) * last.weight, last.bias + shift),
     )
-    if rule.linear == 0.0:
+    if not network.activation.leaves_line:
         return network.replace(layers=layers)
     old = network.skip
     skip = (
@@ -37,14 +37,13 @@ def flip_neurons(network: Network, chosen: Bool[np.ndarray, " neurons"], rule: F
     return network.replace(layers=layers, skip=skip)
 
 
-def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Network, float]:
+def resolve_signs(network: Network, *, tolerance: float) -> tuple[Network, float]:
     """Flip neurons so that the skip vanishes; what it takes to drop it is measured.
 
     The skip is a sum of `a_k w_k` over the neurons whose sign is wrong: see `choose_signs`.
 
     Args:
         network: One hidden layer with a skip.
-        rule: The activation's flip, with a linear left-over.
         tolerance: Largest absolute weight of a skip that counts as zero.
 
     Returns:
@@ -55,17 +54,18 @@ def resolve_signs(network: Network, rule: Flip, *, tolerance: float) -> tuple[Ne
         return network, 0.0
     first, last = network.layers
     width = first.weight.shape[0]
-    # Column k: what flipping neuron k adds to the skip.
-    columns = np.stack(
-        [
-            (-rule.linear * np.outer(last.weight[:, k], first.weight[k])).ravel()
-            for k in range(width)
-        ],
-        axis=1,
-    )
+    rules = network.activation.flips(width)
+    able = np.flatnonzero(rules.linear)
+    chosen = np.zeros(width, dtype=bool)
+    # A column for each neuron whose flip leaves a linear map: what it adds to the skip.
+    columns = [
+        (-rules.linear[k] * np.outer(last.weight[:, k], first.weight[k])).ravel() for k in able
+    ]
     wanted = -np.asarray(network.skip.weight).ravel()
     # Each of the weights within the tolerance: their length within the root of their number.
-    choice = choose_signs(columns, wanted, tolerance * np.sqrt(len(wanted)))
-    flipped = flip_neurons(network, choice.chosen, rule)
+    if len(able):
+        within = tolerance * np.sqrt(len(wanted))
+        chosen[able] = choose_signs(np.stack(columns, axis=1), wanted, within).chosen
+    flipped = flip_neurons(network, chosen)
     assert flipped.skip is not None
     return flipped, float(np.abs(flipped.skip.weight).max())

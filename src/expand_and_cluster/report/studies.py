@@ -76,6 +76,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_reduced(row) for row in rows]
     if name == "auto-activation":
         return [_named(row) for row in rows]
+    if name == "mixtures":
+        return [_mixed(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
     if name in ("deep", "deep-queries"):
@@ -125,6 +127,11 @@ def _reduced(row: Row) -> Row:
 def _named(row: Row) -> Row:
     names = ("activation", "seed", "named", "equivalent", "decided", "runner_up", "margin")
     return {key: row[key] for key in (*names, "max_weight_error", "seconds")}
+
+
+def _mixed(row: Row) -> Row:
+    names = ("activations", "width", "seed", "found", "identified", "max_weight_error")
+    return {key: row[key] for key in (*names, "rounds", "seconds")}
 
 
 def _deep(row: Row) -> Row:

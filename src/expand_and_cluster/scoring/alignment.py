@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 
-from expand_and_cluster.core.symmetry import Symmetry
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.scoring.distance import (
     Found,
     Known,
@@ -39,7 +39,11 @@ class LayerMatch:
 
 
 def match(
-    teacher: Known, recovered: Found, symmetry: Symmetry, limit: float = MATCHING_LIMIT
+    teacher: Known,
+    recovered: Found,
+    true: Activation,
+    own: Activation,
+    limit: float = MATCHING_LIMIT,
 ) -> LayerMatch:
     """Assign recovered neurons to teacher neurons by their input vectors.
 
@@ -48,26 +52,27 @@ def match(
     the two vectors over the sum of their squared lengths (the cosine distance for vectors of equal
     length), which separates parallel neurons of different steepness. It is taken between unit
     vectors where the activation hides the scale, and to the nearer of the vector and its negative
-    where the activation hides the sign.
+    where the activation hides the sign. Neurons of different activations are no match.
 
     Args:
         teacher: Input vectors with bias.
         recovered: Input vectors with bias, of the same size.
-        symmetry: What the activation hides.
+        true: Activation of the teacher's layer.
+        own: Activation of the recovered layer.
         limit: Pairs at this distance or beyond are no match.
     """
-    if symmetry.scale_free:
-        known, found = unit(teacher), unit(recovered)
-    else:
-        known, found = teacher, recovered
+    known, found = _bare(teacher, true), _bare(recovered, own)
     cost = scaled_distances(known, found)
     nearest = cosine_distances(known, found)
-    negative = np.zeros(cost.shape, dtype=bool)
-    if symmetry.flip is not None:
-        opposite = scaled_distances(known, -found)
-        negative = opposite < cost
-        cost = np.minimum(cost, opposite)
-        nearest = np.minimum(nearest, cosine_distances(known, -found))
+    opposite = scaled_distances(known, -found)
+    sign_free = true.flips(len(teacher)).possible[:, None]
+    negative = sign_free & (opposite < cost)
+    cost = np.where(negative, opposite, cost)
+    away = cosine_distances(known, -found)
+    nearest = np.where(sign_free, np.minimum(nearest, away), nearest)
+    if true.kinds or own.kinds:
+        alike = _alike(true, len(teacher), own, len(recovered))
+        cost, nearest = np.where(alike, cost, limit), np.where(alike, nearest, 1.0)
     rows, columns = linear_sum_assignment(np.minimum(cost, limit))
     close = cost[rows, columns] < limit
     rows, columns = rows[close], columns[close]
@@ -80,7 +85,11 @@ def match(
 
 
 def align(
-    recovered: Wiring, teacher: Wiring, symmetry: Symmetry, limit: float = MATCHING_LIMIT
+    recovered: Wiring,
+    teacher: Wiring,
+    true: Activation,
+    own: Activation,
+    limit: float = MATCHING_LIMIT,
 ) -> tuple[Wiring, Wiring, tuple[LayerMatch, ...]]:
     """Bring a recovered network to the teacher's order, signs and scales, layer by layer.
 
@@ -90,7 +99,8 @@ def align(
     Args:
         recovered: Network to be brought into form.
         teacher: Network that sets the form.
-        symmetry: What the activation of both hides.
+        true: Activation of the teacher.
+        own: Activation of the recovered network; the same, unless one is a mixture.
         limit: See `match`.
 
     Returns:
@@ -101,24 +111,38 @@ def align(
     matches = []
     for layer in teacher.hidden_layers:
         known = teacher.input_vectors(layer)
-        found = match(known, recovered.input_vectors(layer), symmetry, limit)
+        found = match(known, recovered.input_vectors(layer), true, own, limit)
         here = found.partner >= 0
         partners = found.partner[here]
-        if symmetry.flip is not None:
-            opposite = np.zeros(len(recovered.biases[layer]), dtype=bool)
-            opposite[partners] = found.flipped[here]
-            recovered = recovered.flip(layer, opposite, symmetry.flip)
-        if symmetry.homogeneity is not None:
+        width = len(recovered.biases[layer])
+        opposite = np.zeros(width, dtype=bool)
+        opposite[partners] = found.flipped[here]
+        recovered = recovered.flip(layer, opposite, own.flips(width))
+        degrees = own.degrees(width)
+        if np.isfinite(degrees).any():
             vectors = recovered.input_vectors(layer)
-            factors = np.ones(len(vectors))
+            factors = np.ones(width)
             factors[partners] = _ratio(known[here], vectors[partners])
-            recovered = recovered.rescale(layer, factors, symmetry.homogeneity)
+            factors[np.isnan(degrees)] = 1.0
+            recovered = recovered.rescale(layer, factors, np.nan_to_num(degrees))
         recovered = recovered.reorder(layer, np.concatenate([found.partner, found.excess]))
         teacher = teacher.reorder(
             layer, np.concatenate([np.arange(len(known)), np.full(len(found.excess), -1)])
         )
         matches.append(found)
     return recovered, teacher, tuple(matches)
+
+
+def _bare(vectors: Vectors, activation: Activation) -> Vectors:
+    """Input vectors without what the activation hides of their length."""
+    scale_free = np.isfinite(activation.degrees(len(vectors)))
+    return np.where(scale_free[:, None], unit(vectors), vectors)
+
+
+def _alike(
+    true: Activation, known: int, own: Activation, found: int
+) -> Bool[np.ndarray, "teacher recovered"]:
+    return np.array([[true.of(i) == own.of(k) for k in range(found)] for i in range(known)])
 
 
 def _ratio(teacher: Vectors, recovered: Vectors) -> Float[np.ndarray, " neurons"]:

@@ -166,7 +166,8 @@ def compare(
 
     Raises:
         InvalidInputError: The networks have other numbers of inputs, outputs or layers, or
-            different activations.
+            different activations. Of a mixture, neurons of different activations are
+            no match.
     """
     network = _network_of(recovered)
     _check(network, teacher)
@@ -184,11 +185,12 @@ def compare(
         held_inputs = recovered.held_inputs if held_inputs is None else held_inputs
     masked, held = _mask(teacher.input_size, masked_inputs, held_inputs)
     # Signs and scales are undone about the centre of the activation's symmetry.
-    central = teacher.centred()
+    central, own = teacher.centred(), network.centred()
     mine, true, matches = align(
-        Wiring.of(network.centred(), masked, held),
+        Wiring.of(own, masked, held),
         Wiring.of(central, masked, held),
-        central.activation.symmetry,
+        central.activation,
+        own.activation,
         matching_limit,
     )
     neurons = tuple(
@@ -266,7 +268,8 @@ def _check(recovered: Network, teacher: Network) -> None:
             f"recovered has widths {mine} and teacher {true}; they must agree in inputs, outputs "
             "and number of hidden layers."
         )
-    if not _same_function(recovered.activation, teacher.activation):
+    mixed = recovered.activation.kinds or teacher.activation.kinds
+    if not mixed and not _same_function(recovered.activation, teacher.activation):
         raise InvalidInputError(
             f"recovered has activation {recovered.activation.name!r} and teacher "
             f"{teacher.activation.name!r}; weights can only be compared under the same activation."

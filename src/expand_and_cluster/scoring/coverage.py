@@ -75,21 +75,20 @@ def _aligned(teacher: Network, recovered: Network, comparison: Comparison) -> Ne
         Layer(first.weight[order], first.bias[order]),
         Layer(last.weight[:, order], last.bias),
     )
-    moved = central.replace(layers=layers)
-    symmetry = central.activation.symmetry
-    if symmetry.flip is not None and flipped.any():
-        moved = flip_neurons(moved, flipped, symmetry.flip)
-    if moved.skip is not None:
+    moved = central.replace(layers=layers, activation=central.activation.only(order))
+    if flipped.any():
+        moved = flip_neurons(moved, flipped)
+    if moved.skip is not None and np.any(moved.skip.weight != 0.0):
         return None
-    if symmetry.homogeneity is not None:
-        lengths = [np.linalg.norm(one.input_vectors, axis=1) for one in (recovered, moved)]
-        scale = lengths[0] / lengths[1]
-        first, last = moved.layers
-        layers = (
-            Layer(first.weight * scale[:, None], first.bias * scale),
-            Layer(last.weight / scale**symmetry.homogeneity, last.bias),
-        )
-        moved = moved.replace(layers=layers)
+    lengths = [np.linalg.norm(one.input_vectors, axis=1) for one in (recovered, moved)]
+    degrees = moved.activation.degrees(len(order))
+    scale = np.where(np.isfinite(degrees), lengths[0] / lengths[1], 1.0)
+    first, last = moved.layers
+    layers = (
+        Layer(first.weight * scale[:, None], first.bias * scale),
+        Layer(last.weight / scale ** np.nan_to_num(degrees), last.bias),
+    )
+    moved = moved.replace(layers=layers, skip=None)
     return moved.uncentred(teacher.activation)
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.core.activation import Flips
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.symmetry import Flip
 
 Weights = dict[tuple[int, int], np.ndarray]
 
@@ -66,7 +66,7 @@ class Wiring:
         """Weights to the layer above, one row for each neuron."""
         return self.weights[layer + 1, layer].T
 
-    def flip(self, layer: int, chosen: Bool[np.ndarray, " neurons"], rule: Flip) -> "Wiring":
+    def flip(self, layer: int, chosen: Bool[np.ndarray, " neurons"], rules: Flips) -> "Wiring":
         """Negate the input vectors of chosen neurons and keep the function.
 
         With z the new pre-activation, a neuron's old activation is
@@ -87,30 +87,33 @@ class Wiring:
         biases[layer] = signs * biases[layer]
         for to in above:
             flipped = weights[to, layer] * chosen
-            weights[to, layer] = np.where(chosen, rule.sign, 1.0) * weights[to, layer]
-            biases[to] = biases[to] + flipped @ (rule.linear * biases[layer] + rule.constant)
-            if rule.linear:
+            weights[to, layer] = np.where(chosen, rules.sign, 1.0) * weights[to, layer]
+            biases[to] = biases[to] + flipped @ (rules.linear * biases[layer] + rules.constant)
+            if np.any(flipped * rules.linear):
                 for source in below:
-                    by = rule.linear * flipped @ weights[layer, source]
+                    by = (flipped * rules.linear) @ weights[layer, source]
                     weights[to, source] = weights.get((to, source), 0.0) + by
         return Wiring(weights, tuple(biases))
 
     def rescale(
-        self, layer: int, factors: Float[np.ndarray, " neurons"], degree: float
+        self,
+        layer: int,
+        factors: Float[np.ndarray, " neurons"],
+        degrees: Float[np.ndarray, " neurons"],
     ) -> "Wiring":
         """Multiply input vectors by positive factors and keep the function.
 
         Args:
             layer: A hidden layer.
             factors: One positive number for each neuron.
-            degree: Homogeneity of the activation.
+            degrees: Homogeneity of each neuron's activation; any number where the factor is 1.
         """
         weights, biases = dict(self.weights), list(self.biases)
         for to, source in self.weights:
             if to == layer:
                 weights[to, source] = factors[:, None] * weights[to, source]
             if source == layer:
-                weights[to, source] = weights[to, source] / factors**degree
+                weights[to, source] = weights[to, source] / factors**degrees
         biases[layer] = factors * biases[layer]
         return Wiring(weights, tuple(biases))
 

@@ -1,12 +1,11 @@
 """One form for all networks that differ only by what their activation hides."""
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.core.activation import Flips
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.symmetry import Flip
-from expand_and_cluster.symmetries.terms import flip_leftover
 
 # Two numbers that differ by this share of their size are a tie, which something else has to break.
 TIE = 1e-9
@@ -18,7 +17,7 @@ def canonical(network: Network) -> Network:
     Two networks without spare neurons compute the same function up to the symmetries of their
     class exactly when their canonical forms are close. What is a symmetry depends on the class:
 
-    - order: always;
+    - order: always; of neurons with activations of their own, by the activation's name first;
     - sign, for odd activations, up to a constant (tanh, sigmoid): always; the constant goes into
       the next bias;
     - sign, for even + linear activations (relu, softplus, gelu, ...): only with one hidden layer
@@ -45,50 +44,54 @@ def canonical(network: Network) -> Network:
             "network.student(0)."
         )
     central = network.centred()
-    symmetry = central.activation.symmetry
-    rule = symmetry.flip
+    activation = central.activation
     layers = [(np.asarray(x.weight), np.asarray(x.bias)) for x in central.layers]
     skip = None
     if central.skip is not None:  # its bias is the output's
         skip = np.asarray(central.skip.weight)
         layers[-1] = (layers[-1][0], layers[-1][1] + central.skip.bias)
     absorbs = len(layers) == 2 and skip is not None
-    free_signs = rule is not None and (rule.linear == 0.0 or absorbs)
     for place in range(len(layers) - 1):
         vectors = np.column_stack(layers[place])
         weight, bias = layers[place + 1]
-        if free_signs and rule is not None:
-            vectors, weight, rest = _turned(vectors, weight, rule)
-            bias = bias + rest[:, -1]
-            skip = None if skip is None else skip + rest[:, :-1] if rule.linear else skip
-        if symmetry.homogeneity is not None:
-            vectors, weight = _scaled(vectors, weight, symmetry.homogeneity)
+        rules = activation.flips(len(vectors))
+        free = rules.possible & ((rules.linear == 0.0) | absorbs)
+        vectors, weight, rest = _turned(vectors, weight, free, rules)
+        bias = bias + rest[:, -1]
+        skip = None if skip is None else skip + rest[:, :-1]
+        vectors, weight = _scaled(vectors, weight, activation.degrees(len(vectors)))
         order = _order(vectors, weight, last=place == len(layers) - 2)
+        if activation.kinds:
+            kinds = [activation.of(neuron).name for neuron in order]
+            order = order[np.argsort(kinds, kind="stable")]
+            activation = activation.only(order)
         layers[place] = (vectors[order, :-1], vectors[order, -1])
         layers[place + 1] = (weight[:, order], bias)
     done = central.replace(
         layers=tuple(Layer(*pair) for pair in layers),
         skip=None if skip is None else Layer(skip, np.zeros(len(skip))),
+        activation=activation,
     )
-    return done.uncentred(network.activation)
+    return done if activation.kinds else done.uncentred(network.activation)
 
 
 def _turned(
     vectors: Float[np.ndarray, "neurons inputs_and_bias"],
     weight: Float[np.ndarray, "outputs neurons"],
-    rule: Flip,
+    free: Bool[np.ndarray, " neurons"],
+    rules: Flips,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Input vectors on the positive side, output weights to match, and what that leaves over."""
     keys = _projections(vectors)
     size = np.linalg.norm(vectors, axis=1)
     decides = np.where(np.abs(keys[:, 0]) > TIE * size, keys[:, 0], keys[:, 1])
-    chosen = decides < 0.0
-    rest = np.zeros((len(weight), vectors.shape[1]))
-    for neuron in np.flatnonzero(chosen):
-        rest += flip_leftover(vectors[neuron], weight[:, neuron], rule)
+    chosen = free & (decides < 0.0)
+    slope = -rules.linear[chosen, None] * vectors[chosen]
+    slope[:, -1] += rules.constant[chosen]
+    rest = weight[:, chosen] @ slope
     return (
         np.where(chosen[:, None], -vectors, vectors),
-        np.where(chosen, rule.sign, 1) * weight,
+        np.where(chosen, rules.sign, 1) * weight,
         rest,
     )
 
@@ -96,12 +99,13 @@ def _turned(
 def _scaled(
     vectors: Float[np.ndarray, "neurons inputs_and_bias"],
     weight: Float[np.ndarray, "outputs neurons"],
-    degree: float,
+    degrees: Float[np.ndarray, " neurons"],
 ) -> tuple[np.ndarray, np.ndarray]:
     size = np.linalg.norm(vectors, axis=1)
     # What is of unit length to rounding stays to the last bit; a neuron without weights too.
     size[(size == 0.0) | (np.abs(size - 1.0) < 1e-15 * vectors.shape[1])] = 1.0
-    return vectors / size[:, None], weight * size**degree
+    size[np.isnan(degrees)] = 1.0
+    return vectors / size[:, None], weight * size ** np.nan_to_num(degrees)
 
 
 def _order(

@@ -106,8 +106,8 @@ def classify(network: Network, inputs: ArrayLike, *, error: float | None = None)
         A record for every hidden neuron.
 
     Raises:
-        InvalidInputError: The network is an ensemble, the inputs do not fit it, or the error is
-            negative or not finite.
+        InvalidInputError: The network is an ensemble or a mixture of activations, the inputs do
+            not fit it, or the error is negative or not finite.
     """
     rows = checked(network, inputs, error)
     neurons: list[ClassifiedNeuron] = []
@@ -134,8 +134,8 @@ def checked(
     """The inputs as rows of numbers, once all arguments are found to fit.
 
     Raises:
-        InvalidInputError: The network is an ensemble, the inputs do not fit it, or the error is
-            negative or not finite.
+        InvalidInputError: The network is an ensemble or a mixture of activations, the inputs do
+            not fit it, or the error is negative or not finite.
     """
     if not isinstance(network, Network):
         raise InvalidInputError(f"network must be a Network, not {type(network).__name__}.")
@@ -143,6 +143,12 @@ def checked(
         raise InvalidInputError(
             f"network is an ensemble of {network.students} networks; give one of them, for example "
             "network.student(0)."
+        )
+    if network.activation.kinds:
+        raise InvalidInputError(
+            "network has neurons of several activations "
+            f"({', '.join(kind.name for kind in network.activation.each)}); its neurons' types are "
+            "known for one activation only."
         )
     rows = read_rows("inputs", inputs)
     if rows.shape[1] != network.input_size:

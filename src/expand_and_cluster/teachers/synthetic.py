@@ -1,13 +1,13 @@
 """The paper's synthetic teachers (A.4) and the inputs they are asked on."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from jax import Array
 from jaxtyping import Float, Int
 from scipy.stats import qmc
 
-from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.activation import Activation
+from expand_and_cluster.core.activations import ActivationLike, resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 
@@ -29,7 +29,7 @@ def synthetic(
     input_size: int,
     width: int,
     seed: int,
-    activation: str | Callable[[Array], Array] | Activation = "g",
+    activation: ActivationLike = "g",
 ) -> Network:
     """A teacher of the paper's synthetic family: one hidden layer, one output.
 
@@ -42,7 +42,8 @@ def synthetic(
         input_size: Number of inputs, d.
         width: Number of hidden neurons, r.
         seed: Not negative; the same seed, sizes and activation give the same network.
-        activation: A name of the catalogue, a `jax.numpy` function, or an `Activation`.
+        activation: A name of the catalogue, a `jax.numpy` function, or an `Activation`; or a
+            sequence of names, one for each hidden neuron.
 
     Returns:
         The network; mean and standard deviation of its output are taken over a scrambled Sobol
@@ -59,7 +60,7 @@ def synthetic(
 def synthetic_deep(
     widths: Sequence[int],
     seed: int,
-    activation: str | Callable[[Array], Array] | Activation = "g",
+    activation: ActivationLike = "g",
 ) -> Network:
     """Synthetic teachers stacked: every layer is drawn like that of `synthetic`.
 
@@ -139,7 +140,7 @@ def _draw_layer(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights and biases of one hidden layer, for standardised inputs."""
     inputs = standard.shape[1]
-    sign_free = activation.symmetry.flip is not None
+    sign_free = bool(activation.flips(width).possible.any())
     # Weights of equal length: two neurons never differ by a positive scale alone. A neuron and
     # its negative are one neuron where the activation hides the sign.
     different = (3**inputs - 1) * 5 // (2 if sign_free else 1)

@@ -85,13 +85,12 @@ def analyse_conditioning(
     # What elimination leaves of a weight's column, if it is no more than rounding of that column,
     # is nothing: the output weights can do the same.
     left = np.diag(gram) > 1e-12 * whole
-    if network.activation.symmetry.scale_free:
-        left |= True
-        gram = gram.copy()
-        for k in range(neurons):
-            block = slice(k * size, (k + 1) * size)
-            unit = vectors[k] / np.linalg.norm(vectors[k])
-            gram[block, block] += np.trace(gram[block, block]) * np.outer(unit, unit)
+    gram = gram.copy()
+    for k in np.flatnonzero(np.isfinite(network.activation.degrees(neurons))):
+        block = slice(k * size, (k + 1) * size)
+        left[block] = True
+        unit = vectors[k] / np.linalg.norm(vectors[k])
+        gram[block, block] += np.trace(gram[block, block]) * np.outer(unit, unit)
     scale = np.sqrt(np.maximum(np.diag(gram), 0.0))
     held = left & (scale > 1e-12 * scale.max()) & np.repeat(~spanned(features, neurons), size)
     safe = np.where(held, scale, 1.0)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.consensus import Population
 from expand_and_cluster.verdict.conditioning import Conditioning
@@ -33,19 +34,28 @@ class Support:
     agreement: Float[np.ndarray, " neurons"]
 
 
-def find_support(network: Network, population: Population) -> Support:
-    """Look every recovered neuron up among the students' neurons.
+def find_support(network: Network, population: Population, activation: Activation) -> Support:
+    """Look every recovered neuron up among the students' neurons of its kind.
 
     Args:
         network: Recovered network in standardised coordinates.
         population: Neurons of the imitating students.
+        activation: Activation of the students.
     """
-    return support_of(
-        network.input_vectors @ population.metric_root,
-        population.measured,
-        population.students,
-        sign_free=network.activation.symmetry.flip is not None,
-    )
+    own = network.input_vectors @ population.metric_root
+    kinds = [network.activation.of(k) for k in range(len(own))]
+    students: list[Int[np.ndarray, " _"]] = [np.zeros(0, int)] * len(own)
+    agreement = np.ones(len(own))
+    for kind in dict.fromkeys(kinds):
+        mine = np.array([each == kind for each in kinds])
+        others = population.part(np.array([activation.of(p) == kind for p in population.places]))
+        found = support_of(
+            own[mine], others.measured, others.students, sign_free=kind.symmetry.flip is not None
+        )
+        agreement[mine] = found.agreement
+        for k, held_by in zip(np.flatnonzero(mine), found.students, strict=True):
+            students[k] = held_by
+    return Support(tuple(students), agreement)
 
 
 def support_of(

@@ -103,7 +103,7 @@ def linearise(network: Network, pairs: TrainingData, probes: Network | None = No
             gram[np.ix_(place, place)] += design.T @ design
             pull[place] += design.T @ residual[:, output]
         total += float(np.sum(residual**2))
-    free = neurons if network.activation.symmetry.homogeneity is not None else 0
+    free = int(np.isfinite(network.activation.degrees(neurons)).sum())
     determined = np.ones(weights, bool)
     varies = np.append(np.ptp(pairs.inputs, axis=0) > 0.0, True)
     determined[:inner] = np.tile(varies, neurons)
@@ -113,13 +113,12 @@ def linearise(network: Network, pairs: TrainingData, probes: Network | None = No
 
 def fixed_scales(network: Network) -> Float[np.ndarray, "free weights"]:
     """Unit moves along the input vectors, whose length a homogeneous activation leaves open."""
-    if network.activation.symmetry.homogeneity is None:
-        return np.zeros((0, 0))
     vectors = network.input_vectors
     neurons, size = vectors.shape
-    moves = np.zeros((neurons, neurons * size + network.output_size * (neurons + 1)))
-    for k, vector in enumerate(vectors):
-        moves[k, k * size : (k + 1) * size] = vector / np.linalg.norm(vector)
+    free = np.flatnonzero(np.isfinite(network.activation.degrees(neurons)))
+    moves = np.zeros((len(free), neurons * size + network.output_size * (neurons + 1)))
+    for move, k in zip(moves, free, strict=True):
+        move[k * size : (k + 1) * size] = vectors[k] / np.linalg.norm(vectors[k])
     return moves
 
 

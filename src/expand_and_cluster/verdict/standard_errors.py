@@ -61,9 +61,9 @@ class Covariance:
         scales = np.concatenate([np.repeat(standard.output_scale, neurons), standard.output_scale])
         change[np.arange(inner, len(change)), np.arange(inner, len(change))] = scales
         network = standard.restore(self.network).at_rest()
-        degree = network.activation.symmetry.homogeneity
-        for k in range(neurons if degree is not None else 0):
-            assert degree is not None
+        for k, degree in enumerate(network.activation.degrees(neurons)):
+            if np.isnan(degree):
+                continue
             # Any move may be followed by a change of scale, which is chosen to keep the length.
             along, kept = np.zeros(len(change)), np.zeros(len(change))
             block = slice(k * size, (k + 1) * size)
