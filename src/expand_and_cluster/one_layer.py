@@ -34,8 +34,8 @@ from expand_and_cluster.verdict.noise import NoiseHypothesis
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
-# Adam's learning rate and batches on many given pairs. 784-64-10 (tanh, Fashion-MNIST), a student of
-# 256: 56 neurons within a cosine distance of 1e-2 after 60 epochs, and 47 with 3e-3 and 640.
+# Adam's learning rate and batches on this many given pairs or more: small batches at a small rate
+# found most neurons for their time (benchmarks/given_students.py).
 MANY = 20_000
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 160
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
@@ -100,7 +100,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
     if job.answers.subspace is not None and method == "adam":
         steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
         rate = RATE_WITHIN
-    elif request.pairs is not None and len(prepared.training.inputs) > MANY:
+    elif request.pairs is not None and len(prepared.training.inputs) >= MANY:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
     return SearchSettings(
         width=width,

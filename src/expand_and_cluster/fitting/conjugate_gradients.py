@@ -112,7 +112,6 @@ def product(
         refined: Whether output weights are solved for once more from what is left: the ridge on the
             features then leaves nothing of moves that output weights undo.
     """
-
     # All rows in one product: cut into blocks, they would be copied for every one of them.
     inputs, slopes, features, weights, differences = jax.tree.map(
         _all_rows,
