@@ -3,7 +3,7 @@
 Along a line the outputs of a network of relu neurons are linear between kinks. Two stretches that
 are known by value and slope meet at one point; where the answer there is the one both foretell,
 the stretch holds exactly one kink and its place is known to rounding. Otherwise the stretch is
-halved. Critical points of relu networks: Milli et al. (2019), Carlini, Jagielski & Mironov (2020).
+cut in two. Critical points of relu networks: Milli et al. (2019), Carlini, Jagielski & Mironov (2020).
 """
 
 from collections.abc import Callable
@@ -19,10 +19,12 @@ Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outpu
 END = 1.0 / 32.0
 # Deviation from a straight line, relative to the outputs' size, that rounding alone explains.
 STRAIGHT = 1e-12
-# Shortest stretch, as a share of the line, that is halved once more.
+# Where a stretch is cut that shows no meeting point: no simple fraction, at which kinks may stand.
+CUT = 0.47140452
+# Shortest stretch, as a share of the line, that is cut once more.
 SHORTEST = 1e-6
-# Halvings at most: log2 of the above, and some.
-HALVINGS = 24
+# Cuts at most: log2 of the above, and some.
+CUTS = 24
 
 
 @dataclass(frozen=True)
@@ -34,7 +36,7 @@ class Kinks:
         place: Where on it, 0 at its start and 1 at its end.
         room: Distance to the nearest end of the stretch that is known to hold no other kink.
         jump: Slope of the outputs after the kink less that before it, for a step of the whole line.
-        unresolved: Stretches too short to halve in which several kinks remain.
+        unresolved: Stretches too short to cut in which several kinks remain.
     """
 
     line: Int[np.ndarray, " kinks"]
@@ -75,15 +77,15 @@ def find_kinks(
     left = _Stretches(np.arange(lines), np.zeros(lines), np.ones(lines), first, last)
     found: list[tuple[np.ndarray, ...]] = []
     ways = ends - starts
+    unresolved = 0
 
     def at(line: np.ndarray, place: np.ndarray) -> np.ndarray:
         return ask(starts[line] + place[:, None] * ways[line])
 
-    for _ in range(HALVINGS):
+    for _ in range(CUTS):
         if not len(left.line):
             break
         length = left.end - left.start
-        middle = (left.start + left.end) / 2.0
         count = len(left.line)
         near = at(np.tile(left.line, 2), np.concatenate(
             [left.start + END * length, left.end - END * length]
@@ -100,12 +102,11 @@ def find_kinks(
         gap = after * length[:, None] - rise
         share = np.sum(jump * gap, axis=1) / np.maximum(np.sum(jump**2, axis=1), 1e-300)
         inside = (share > END * length) & (share < (1.0 - END) * length)
-        share = np.where(inside, share, length / 2.0)
+        share = np.where(inside, share, CUT * length)
         bent_rows = np.flatnonzero(bent)
         left, share, before = left.take(bent_rows), share[bent_rows], before[bent_rows]
         after = after[bent_rows]
         inside, jump, length = inside[bent_rows], jump[bent_rows], length[bent_rows]
-        middle = middle[bent_rows]
         if not len(left.line):
             break
         met = at(left.line, left.start + share)
@@ -129,10 +130,13 @@ def find_kinks(
                 np.abs(around[count:] - (going + aside[:, None] * after[near])),
             ).max(axis=1)
             one[near] = off <= STRAIGHT * size / END
+            # Another kink may stand just there, and a cut through it would hide it from both sides.
+            others = ~one[near]
+            share[near[others]] -= aside[others]
+            met[near[others]] = around[:count][others]
         found.append((left.line[one], (left.start + share)[one], room[one], jump[one]))
         rest = np.flatnonzero(~one & (length > SHORTEST))
-        unresolved = left.take(np.flatnonzero(~one & (length <= SHORTEST)))
-        del unresolved
+        unresolved += int(np.sum(~one & (length <= SHORTEST)))
         # The meeting point of a stretch with several kinks is as good a cut as any: its answer is
         # known already.
         cut, value = (left.start + share)[rest], met[rest]
@@ -144,8 +148,11 @@ def find_kinks(
             np.concatenate([left.first, value]),
             np.concatenate([value, left.last]),
         )
-    line, place, room, jump = (
-        np.concatenate([part[i] for part in found]) if found else None for i in range(4)
-    ) if found else (np.zeros(0, int), np.zeros(0), np.zeros(0), np.zeros((0, first.shape[1])))
+    unresolved += len(left.line)
+    if not found:
+        nothing = np.zeros(0)
+        jumps = np.zeros((0, first.shape[1]))
+        return Kinks(np.zeros(0, dtype=np.int64), nothing, nothing, jumps, unresolved)
+    line, place, room, jump = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((place, line))
-    return Kinks(line[order], place[order], room[order], jump[order], len(left.line))
+    return Kinks(line[order], place[order], room[order], jump[order], unresolved)

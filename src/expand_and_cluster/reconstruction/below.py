@@ -17,6 +17,7 @@ from expand_and_cluster.core.convolution import Conv, Convolutional, ConvLayer, 
 PIECE = 256
 
 Images = Float[np.ndarray, "rows channels side side"]
+Features = Float[np.ndarray, "rows features top top"]
 Inputs = Float[np.ndarray, "rows inputs"]
 Windows = Float[np.ndarray, "rows places places size"]
 
@@ -45,7 +46,7 @@ class Below:
         """Number of layers that are known."""
         return len(self.layers)
 
-    def features(self, inputs: Inputs) -> Images:
+    def features(self, inputs: Inputs) -> Features:
         """What the next layer looks at."""
         images = inputs.reshape(len(inputs), *self.architecture.image)
         if not self.layers:
@@ -57,7 +58,7 @@ class Below:
         """The windows of the next layer, which has this geometry."""
         return windows_of(self.features(inputs), geometry)
 
-    def tangents(self, point: Float[np.ndarray, " inputs"], moves: Inputs) -> Images:
+    def tangents(self, point: Float[np.ndarray, " inputs"], moves: Inputs) -> Features:
         """How the features change with small moves of the input: exact derivatives."""
         here = point.reshape(1, *self.architecture.image)
         along = moves.reshape(len(moves), *self.architecture.image)
@@ -69,7 +70,7 @@ class Below:
             here, along = _pool_both(self._activate(values), turns, layer.geometry)
         return along
 
-    def _features(self, images: Images) -> Images:
+    def _features(self, images: Images) -> Features:
         for layer in self.layers:
             values = _apply(windows_of(images, layer.geometry), layer.input_vectors)
             images, _ = _pool_both(self._activate(values), None, layer.geometry)
@@ -88,7 +89,7 @@ def windows_of(images: Images, geometry: Conv) -> Windows:
     return seen.transpose(0, 2, 3, 1, 4, 5).reshape(rows, places, places, -1)
 
 
-def _apply(seen: Windows, vectors: np.ndarray) -> Images:
+def _apply(seen: Windows, vectors: np.ndarray) -> Features:
     size = seen.shape[-1]
     values = seen @ vectors[:, :size].T
     if vectors.shape[1] > size:

@@ -33,6 +33,8 @@ LINES, ROUNDS = 4, 12
 # How much the image around the pixels that vary is brightened above the first layer: it keeps the
 # dense neurons' state, and with it the proportion in which a unit bends the outputs.
 BRIGHTER = 10.0
+# Side of blocks of equal brightness, in pixels, and range of the strength of each ingredient.
+BLOCK, STRENGTHS = 4, (0.1, 3.0)
 # Largest distance from a kink at which its jump is measured, in standard deviations of an input.
 NEAR = 4e-4
 # A pre-activation so small, relative to the layer's, is zero.
@@ -157,7 +159,7 @@ class ChannelSearch:
         """Lines of one pixel each, under fresh surroundings; kinks explained, and new."""
         own = self.geometry.unit_pixels(unit)
         starts = np.tile(background, (LINES, 1))
-        starts[:, own] = self.draw(LINES)[:, own]
+        starts[:, own] = self._surroundings(LINES)[:, own]
         margin = 1.0 / 3.0 if self.below.depth else 0.0
         pixels = self.rng.choice(self.geometry.unit_pixels(unit, margin), size=LINES)
         ways = np.zeros_like(starts)
@@ -182,6 +184,24 @@ class ChannelSearch:
         local = self._local(sightings, pixels[kinks.line[rest[~known]]])
         self.open += local
         return int(known.sum()), len(local)
+
+    def _surroundings(self, count: int) -> Float[np.ndarray, "rows inputs"]:
+        """Questions of many kinds: channels of upper layers may answer to none of the sampler's.
+
+        Above the first layer, noise of varying strength, brightness, and patterns of coarse blocks.
+        """
+        rows = self.draw(count)
+        if not self.below.depth:
+            return rows
+        channels, height, width = self.below.architecture.image
+        coarse = self.rng.standard_normal((count, channels, -(-height // BLOCK), -(-width // BLOCK)))
+        blocks = coarse.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)[:, :, :height, :width]
+        bright = self.rng.standard_normal((count, channels, 1, 1)) + np.zeros_like(blocks)
+        strengths = np.exp(self.rng.uniform(*np.log(STRENGTHS), size=(3, count, 1)))
+        flat = blocks.reshape(count, -1), bright.reshape(count, -1)
+        return strengths[0] * rows + self.spread * (
+            strengths[1] * flat[0] + strengths[2] * flat[1]
+        )
 
     def _local(self, sightings: list[_Sighting], pixels: np.ndarray) -> list[_Sighting]:
         """Those whose gradient does not jump outside this layer's units: not of a layer above."""
