@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from expand_and_cluster.convolutions import ConvRecovery, recover_convolutions
     from expand_and_cluster.core.activations import Activation as Activation
     from expand_and_cluster.core.activations import catalogue as activations
-    from expand_and_cluster.core.convolution import Conv, Convolutional, ConvLayer, ConvNetwork
+    from expand_and_cluster.core.convolution import Conv, ConvLayer, ConvNetwork, Convolutional
     from expand_and_cluster.core.errors import (
         EacError,
         FileFormatError,

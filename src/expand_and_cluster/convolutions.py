@@ -11,7 +11,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from expand_and_cluster.core.activations import Activation, resolve
-from expand_and_cluster.core.convolution import Convolutional, ConvLayer
+from expand_and_cluster.core.convolution import ConvLayer, Convolutional
 from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.oracle import Oracle
@@ -181,7 +181,9 @@ def _check(
     for name, value, least in (("max_queries", max_queries, 1), ("seed", seed, 0)):
         whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
         if not whole or value < least:
-            raise InvalidInputError(f"{name} must be a whole number, at least {least}, got {value!r}.")
+            raise InvalidInputError(
+                f"{name} must be a whole number, at least {least}, got {value!r}."
+            )
     sampler = as_sampler(inputs)
     if isinstance(sampler, Gaussian) and sampler.scale is None:
         sampler = sampler.with_scale(SCALE)

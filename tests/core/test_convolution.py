@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expand_and_cluster.core.convolution import Conv, Convolutional, ConvNetwork
+from expand_and_cluster.core.convolution import Conv, ConvNetwork, Convolutional
 from expand_and_cluster.core.errors import InvalidInputError
 
 
 def slow_layer(image, weight, bias, geometry):
-    """One image (channels, side, side) through convolution, relu and pooling, by SciPy and loops."""
+    """One image (channels, side, side) through a layer, by SciPy and loops."""
     pad = geometry.padding
     wide = np.pad(image, ((0, 0), (pad, pad), (pad, pad)))
     full = [
@@ -93,7 +93,10 @@ def test_sizes_and_counts():
     [
         (lambda: Conv(0), "kernel"),
         (lambda: Conv(3, stride=True), "stride"),
-        (lambda: Conv(3, pool="median"), "pool"),
+        (
+            lambda: Conv(3, pool="median"),  # type: ignore[arg-type]
+            "pool",
+        ),
         (lambda: Convolutional((1, 8, 9), [Conv(3)]), "square"),
         (lambda: Convolutional((1, 8, 8), []), "at least one"),
         (lambda: Convolutional((1, 4, 4), [Conv(3, pool="max"), Conv(3)]), "convolution 1"),

@@ -63,9 +63,7 @@ def test_the_gradient_jumps_by_a_multiple_of_the_neurons_weights():
     points = starts[kinks.line] + kinks.place[:, None] * ways
     length = np.linalg.norm(ways, axis=1)
     room = np.minimum(kinks.room * length, 1e-3)
-    jumps = measure_jumps(
-        ask, points, ways / length[:, None], room, [np.eye(5)] * len(points)
-    )
+    jumps = measure_jumps(ask, points, ways / length[:, None], room, [np.eye(5)] * len(points))
     for point, way, jump in zip(points, ways, jumps, strict=True):
         k = int(np.argmin(np.abs(weight @ point + bias)))
         direction = np.sign(weight[k] @ way)

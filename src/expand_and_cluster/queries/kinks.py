@@ -3,7 +3,8 @@
 Along a line the outputs of a network of relu neurons are linear between kinks. Two stretches that
 are known by value and slope meet at one point; where the answer there is the one both foretell,
 the stretch holds exactly one kink and its place is known to rounding. Otherwise the stretch is
-cut in two. Critical points of relu networks: Milli et al. (2019), Carlini, Jagielski & Mironov (2020).
+cut in two. Critical points of relu networks: Milli et al. (2019); Carlini, Jagielski & Mironov
+(2020).
 """
 
 from collections.abc import Callable

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.core.convolution import Conv, Convolutional, ConvLayer, pooling_groups
+from expand_and_cluster.core.convolution import Conv, ConvLayer, Convolutional, pooling_groups
 
 # Rows in one piece: their windows are written out, some 300 kB for each row.
 PIECE = 256

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from expand_and_cluster.core.convolution import ConvLayer, pooling_groups
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.jumps import measure_jumps
-from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
+from expand_and_cluster.queries.kinks import Ask, find_kinks
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.kernel_equations import (
     Kernel,
@@ -176,7 +176,7 @@ class ChannelSearch:
             _Sighting(
                 points[k],
                 ways[kinks.line[k]],
-                min(kinks.room[k] * length, NEAR * self.spread),
+                min(float(kinks.room[k]) * length, NEAR * self.spread),
                 kinks.jump[k] / length,
             )
             for k in rest[~known]
@@ -194,14 +194,14 @@ class ChannelSearch:
         if not self.below.depth:
             return rows
         channels, height, width = self.below.architecture.image
-        coarse = self.rng.standard_normal((count, channels, -(-height // BLOCK), -(-width // BLOCK)))
+        coarse = self.rng.standard_normal(
+            (count, channels, -(-height // BLOCK), -(-width // BLOCK))
+        )
         blocks = coarse.repeat(BLOCK, axis=2).repeat(BLOCK, axis=3)[:, :, :height, :width]
         bright = self.rng.standard_normal((count, channels, 1, 1)) + np.zeros_like(blocks)
         strengths = np.exp(self.rng.uniform(*np.log(STRENGTHS), size=(3, count, 1)))
         flat = blocks.reshape(count, -1), bright.reshape(count, -1)
-        return strengths[0] * rows + self.spread * (
-            strengths[1] * flat[0] + strengths[2] * flat[1]
-        )
+        return strengths[0] * rows + self.spread * (strengths[1] * flat[0] + strengths[2] * flat[1])
 
     def _local(self, sightings: list[_Sighting], pixels: np.ndarray) -> list[_Sighting]:
         """Those whose gradient does not jump outside this layer's units: not of a layer above."""
@@ -226,7 +226,9 @@ class ChannelSearch:
     ) -> list[Float[np.ndarray, "moves outputs"]]:
         if not sightings:
             return []
-        points, ways = (np.array([getattr(one, at) for one in sightings]) for at in ("point", "way"))
+        points, ways = (
+            np.array([getattr(one, at) for one in sightings]) for at in ("point", "way")
+        )
         return measure_jumps(
             self.ask, points, ways, np.array([one.room for one in sightings]), moves
         )
@@ -370,7 +372,7 @@ class ChannelSearch:
         self.votes = np.append(self.votes, int(hits[:, -1].sum()))
         self.open = [
             one
-            for one, hit in zip(self.open, hits.any(axis=1), strict=True)
+            for one, hit in zip(self.open, np.any(hits, axis=1).tolist(), strict=True)
             if not hit and id(one) not in solved
         ]
         return True

@@ -132,7 +132,9 @@ class LayerGeometry:
 
     def _overlaps(self, unit: Position, box: Box) -> bool:
         spans = [self._unit_span(at) for at in unit]
-        return all(s[0] <= b[0] and b[1] <= s[1] for s, b in zip(map(self._cut, spans), box, strict=True))
+        return all(
+            s[0] <= b[0] and b[1] <= s[1] for s, b in zip(map(self._cut, spans), box, strict=True)
+        )
 
     def _covers(self, positions: Sequence[Position], box: Box) -> bool:
         for axis in (0, 1):

@@ -69,7 +69,8 @@ def compare_channels(
         here = partner >= 0
         known = np.asarray(truth.weight)[:, here] * scale[here, None, None]
         seen = np.asarray(layer.weight)[:, partner[here]]
-        rows, others = _rows(known, truth.bias), _rows(seen, layer.bias)
+        rows = _rows(known, np.asarray(truth.bias))
+        others = _rows(seen, np.asarray(layer.bias))
         matched = match(rows, others, Symmetry(homogeneity=1.0))
         found.append(_comparison(rows, others, matched.partner, len(matched.excess)))
         partner = matched.partner

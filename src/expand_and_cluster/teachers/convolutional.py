@@ -11,7 +11,7 @@ import optax
 from jax import Array
 
 from expand_and_cluster.core.activations import Activation, resolve
-from expand_and_cluster.core.convolution import Convolutional, ConvNetwork
+from expand_and_cluster.core.convolution import ConvNetwork, Convolutional
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.datasets import Dataset, load
 
