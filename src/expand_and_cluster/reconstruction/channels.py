@@ -100,7 +100,6 @@ class ChannelSearch:
         draw: Draws inputs.
         rng: Source of randomness.
         report: Told after every round.
-        deadline: Called after every round; true ends the search.
     """
 
     def __init__(
@@ -124,23 +123,22 @@ class ChannelSearch:
 
     def run(self) -> FoundLayer:
         """Ask until nothing new is seen."""
-        quiet, explained, strays, rounds = 0, 0, 0, 0
+        rounds, around, quiet, explained, strays = 0, 0, 0, 0, 0
         unit, background = self._place()
-        since = 0
         while quiet < QUIET and rounds < MOST_ROUNDS:
-            if since == ROUNDS or quiet or not self.below.depth:
+            # In the first layer one kink is enough, and after a quiet round others are wanted.
+            if around == ROUNDS or quiet or not self.below.depth:
                 unit, background = self._place()
                 # Elsewhere units bend the outputs in other proportions.
-                self.open, since = [], 0
-            known, new = self._round(unit, background)
+                self.open, around = [], 0
             before = len(self.vectors)
+            known, new = self._round(unit, background)
             self._solve_all()
-            rounds, since = rounds + 1, since + 1
-            strays_here = len(self.open) if quiet or not since - 1 else new
-            calm = len(self.vectors) == before and new <= STRAY * known
-            quiet = quiet + 1 if calm and known else 0
-            explained = explained + known if quiet else 0
-            strays = strays + strays_here if quiet else 0
+            rounds, around = rounds + 1, around + 1
+            calm = known > 0 and len(self.vectors) == before and new <= STRAY * known
+            quiet, explained, strays = (
+                (quiet + 1, explained + known, strays + new) if calm else (0, 0, 0)
+            )
             note = f"{len(self.vectors)} channels, {known} kinks explained, {new} new"
             stage = f"read channels of layer {self.below.depth + 1}"
             self.report(Progress(stage, rounds, note=note))
