@@ -33,7 +33,8 @@ def draw_kernels(
     # Few squares in a row leave room for several channels beside each other.
     wrap = max(1, 16 // below)
     lines = -(-len(teacher) // wrap)
-    figure = style.new_figure(9.0, min(9.0, 1.4 + 0.22 * lines * 4.0 * 16 / (wrap * below)))
+    columns = min(wrap, len(teacher)) * below
+    figure = style.new_figure(9.0, min(9.0, 1.3 + 3.6 * lines / columns))
     panels = figure.subplots(1, 2)
     limit = float(np.abs(teacher[:, :-1]).max())
     image = None
@@ -48,12 +49,9 @@ def draw_kernels(
     bar = figure.colorbar(image, ax=list(panels), shrink=0.7, pad=0.02)
     bar.set_label("weight", fontsize=9.5, color=style.INK)
     bar.outline.set_visible(False)  # type: ignore[operator]
-    found = int(np.sum(distances < 1.0))
-    style.headline(
-        figure,
-        f"Layer {layer}: {found} of {len(teacher)} channels found, largest cosine distance "
-        f"{style.short(float(distances.max()))}",
-    )
+    found = distances[distances < 1.0]
+    worst = f", cosine distance at most {style.short(float(found.max()))}" if len(found) else ""
+    style.headline(figure, f"Layer {layer}: {len(found)} of {len(teacher)} channels found{worst}")
     return figure
 
 
