@@ -13,7 +13,9 @@ def test_both_panels_hold_every_weight_once():
     teacher = rng.normal(size=(5, 2 * 9 + 1))
     figure = draw_kernels(teacher, 2.0 * teacher, np.full(5, 1e-15), kernel=3, layer=2)
     for axes, factor in zip(figure.axes[:2], (1.0, 2.0), strict=True):
-        sheet = np.ma.filled(np.ma.masked_invalid(axes.images[0].get_array()), np.nan)
+        drawn = axes.images[0].get_array()
+        assert drawn is not None
+        sheet = np.ma.filled(np.ma.masked_invalid(drawn), np.nan)
         shown = np.sort(sheet[np.isfinite(sheet)])
         np.testing.assert_allclose(shown, np.sort(factor * teacher[:, :-1].ravel()))
 
