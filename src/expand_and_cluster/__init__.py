@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from expand_and_cluster.convolutions import ConvRecovery, recover_convolutions
     from expand_and_cluster.core.activations import Activation as Activation
     from expand_and_cluster.core.activations import catalogue as activations
-    from expand_and_cluster.core.convolution import Conv, ConvLayer, ConvNetwork, Convolutional
+    from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+    from expand_and_cluster.core.conv_layer import ConvLayer
+    from expand_and_cluster.core.conv_network import ConvNetwork
     from expand_and_cluster.core.errors import (
         EacError,
         FileFormatError,
@@ -46,11 +48,11 @@ _HOME = {
     "Classification": "symmetries.classify",
     "ClassifiedNeuron": "symmetries.classify",
     "Comparison": "scoring.compare",
-    "Conv": "core.convolution",
-    "ConvLayer": "core.convolution",
-    "ConvNetwork": "core.convolution",
+    "Conv": "core.conv_geometry",
+    "ConvLayer": "core.conv_layer",
+    "ConvNetwork": "core.conv_network",
     "ConvRecovery": "convolutions",
-    "Convolutional": "core.convolution",
+    "Convolutional": "core.conv_geometry",
     "EacError": "core.errors",
     "FileFormatError": "core.errors",
     "Gaussian": "queries.samplers",

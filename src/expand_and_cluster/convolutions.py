@@ -11,7 +11,8 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from expand_and_cluster.core.activations import Activation, resolve
-from expand_and_cluster.core.convolution import ConvLayer, Convolutional
+from expand_and_cluster.core.conv_geometry import Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.oracle import Oracle

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy.signal import correlate2d
 
-from expand_and_cluster.core.convolution import Conv, ConvNetwork, Convolutional
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InvalidInputError
 
 

@@ -7,7 +7,9 @@ import pytest
 from tests.core.test_convolution import ARCHITECTURES, build
 
 from expand_and_cluster.core.activations import resolve
-from expand_and_cluster.core.convolution import Conv, ConvLayer, ConvNetwork, Convolutional
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.channels import ChannelSearch
 from expand_and_cluster.reconstruction.kernel_equations import KinkEquations, solve_kernel

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from tests.core.test_convolution import ARCHITECTURES, build
 
-from expand_and_cluster.core.convolution import ConvLayer
+from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.scoring.compare_channels import compare_channels
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from expand_and_cluster import datasets
-from expand_and_cluster.core.convolution import Conv, Convolutional
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.teachers import convolutional, trained_convolutional
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from expand_and_cluster.convolutions import recover_convolutions
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.core.convolution import Conv, ConvNetwork, Convolutional
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.experiment import Experiment

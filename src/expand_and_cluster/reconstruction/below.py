@@ -11,7 +11,8 @@ from jaxtyping import Float
 from numpy.lib.stride_tricks import sliding_window_view
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.core.convolution import Conv, ConvLayer, Convolutional, pooling_groups
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer, pooling_groups
 
 # Rows in one piece: their windows are written out, some 300 kB for each row.
 PIECE = 256

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from expand_and_cluster.core.convolution import Conv, Convolutional
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 
 Span = tuple[int, int]
 Position = tuple[int, int]

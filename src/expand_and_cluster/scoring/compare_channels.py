@@ -6,7 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
-from expand_and_cluster.core.convolution import ConvLayer, ConvNetwork
+from expand_and_cluster.core.conv_layer import ConvLayer
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.symmetry import Symmetry
 from expand_and_cluster.scoring.alignment import match

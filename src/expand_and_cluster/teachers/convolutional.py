@@ -11,7 +11,8 @@ import optax
 from jax import Array
 
 from expand_and_cluster.core.activations import Activation, resolve
-from expand_and_cluster.core.convolution import ConvNetwork, Convolutional
+from expand_and_cluster.core.conv_geometry import Convolutional
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.datasets import Dataset, load
 
