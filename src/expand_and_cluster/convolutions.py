@@ -14,9 +14,11 @@ from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
-from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler
+from expand_and_cluster.queries.validation import read_folder, read_progress
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.channels import ChannelSearch, FoundLayer
 from expand_and_cluster.recovery import Verdict
@@ -91,8 +93,8 @@ def recover_convolutions(
     began = time.monotonic()
     named = resolve(activation)
     sampler = _check(source, architecture, inputs, named, max_queries, seed)
-    report = silent if progress is None else progress
-    oracle = Oracle(source, architecture.input_size, max_queries, checkpoint, report=report)
+    report, folder = read_progress(progress), read_folder(checkpoint)
+    oracle = Oracle(source, architecture.input_size, max_queries, folder, report=report)
     rng = np.random.default_rng((seed, 0))
     found: list[FoundLayer] = []
     for _ in architecture.layers:
@@ -127,28 +129,34 @@ def recover_convolutions(
 
 
 def _judge(architecture: Convolutional, found: list[FoundLayer]) -> Verdict:
-    """Identified if every layer's last questions showed nothing that its channels do not explain.
+    """Identified if no question showed a kink of these layers that their channels do not explain.
 
     Equations of a kink outnumber the unknowns, so that a kernel which solves them is right; what
-    can be missing is a channel that no question turned on.
+    can be missing is a channel that no question turned on. Confidence is how surely the next kink
+    is explained, after so many that were (Laplace's rule of succession).
     """
     reasons = []
     identified = len(found) == len(architecture.layers)
-    share = 1.0
+    confidence = 1.0
     for depth, layer in enumerate(found, start=1):
         weak = sum(votes < LEAST_VOTES for votes in layer.votes)
-        explained = sum(layer.votes)
         reasons.append(
-            f"layer {depth}: {len(layer.votes)} channels explain {explained} kinks, "
-            f"{layer.strays} of the last rounds are not explained"
+            f"layer {depth}: {len(layer.votes)} channels explain {sum(layer.votes)} kinks, "
+            f"{layer.unexplained} are not explained"
         )
+        if layer.unresolved:
+            reasons.append(
+                f"layer {depth}: {layer.unresolved} times several kinks were too near to each "
+                "other to be told apart"
+            )
         if weak:
             reasons.append(f"layer {depth}: {weak} channels explain fewer than {LEAST_VOTES} kinks")
         if not layer.done:
             reasons.append(f"layer {depth}: the questions did not come to an end")
-        identified = identified and layer.done and not weak and bool(layer.votes)
-        share *= explained / max(explained + layer.strays, 1)
-    return Verdict(identified, min(share, 0.999) if identified else 0.0, tuple(reasons))
+        strange = layer.unexplained or layer.unresolved
+        identified = identified and layer.done and not (weak or strange) and bool(layer.votes)
+        confidence *= (layer.explained + 1) / (layer.explained + 2)
+    return Verdict(identified, confidence if identified else 0.0, tuple(reasons))
 
 
 def _check(
@@ -179,12 +187,8 @@ def _check(
                 f"layer {number} has pool={layer.pool!r} with pool_size={layer.pool_size}, but "
                 "only max-pooling of at least 2 x 2 shows the signs of kernels in this version."
             )
-    for name, value, least in (("max_queries", max_queries, 1), ("seed", seed, 0)):
-        whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-        if not whole or value < least:
-            raise InvalidInputError(
-                f"{name} must be a whole number, at least {least}, got {value!r}."
-            )
+    whole_number("max_queries", max_queries, 1)
+    whole_number("seed", seed, 0)
     sampler = as_sampler(inputs)
     if isinstance(sampler, Gaussian) and sampler.scale is None:
         sampler = sampler.with_scale(SCALE)

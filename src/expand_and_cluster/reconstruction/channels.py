@@ -31,8 +31,11 @@ SAME = 1e-4
 MEASURED, MOST_MEASURED = 3, 24
 # Rounds without a kink that is not explained, and kinks that they explain, before a layer is done.
 QUIET, EXPLAINED = 4, 30
-# Share of kinks that may stay unexplained in such a round: two that coincide are not told apart.
+# Share of kinks that may stay unexplained in such a round, so that two which coincide do not keep
+# the search from ending; the verdict does not tolerate them.
 STRAY = 0.02
+# Kinks that are compared with the channels at once: their windows are written out.
+PIECE = 256
 # Rounds after which the search is given up: far more than any layer that was finished needed.
 MOST_ROUNDS = 400
 
@@ -46,14 +49,18 @@ class FoundLayer:
         votes: For each channel, how many kinks it explains.
         rounds: Rounds of lines that were asked.
         done: Whether the last rounds were explained by these channels.
-        strays: Kinks of the layer in these rounds that no channel explains.
+        explained: Kinks of these rounds that the channels explain.
+        unexplained: Kinks of the layer, in any round, that no channel explains in the end.
+        unresolved: Stretches of lines, in any round, with several kinks too near to be told apart.
     """
 
     layer: ConvLayer
     votes: tuple[int, ...]
     rounds: int
     done: bool
-    strays: int
+    explained: int
+    unexplained: int
+    unresolved: int
 
 
 class ChannelSearch:
@@ -86,26 +93,28 @@ class ChannelSearch:
         self.least = -(-size // self.geometry.pixels_of_a_position)
         self.vectors = np.zeros((0, size + 1))
         self.votes = np.zeros(0, dtype=np.int64)
+        # Kinks that no channel explains: around the present unit, and points of earlier ones.
         self.open: list[Sighting] = []
+        self.behind: list[np.ndarray] = []
+        self.unresolved = 0
 
     def run(self) -> FoundLayer:
         """Ask until nothing new is seen."""
-        rounds, around, quiet, explained, strays = 0, 0, 0, 0, 0
+        rounds, around, quiet, explained = 0, 0, 0, 0
         place = self.lines.place()
         while quiet < QUIET and rounds < MOST_ROUNDS:
             # In the first layer one kink is enough, and after a quiet round others are wanted.
             if around == ROUNDS or quiet or not self.below.depth:
                 place = self.lines.place()
                 # Elsewhere units bend the outputs in other proportions.
+                self.behind += [one.point for one in self.open]
                 self.open, around = [], 0
             before = len(self.vectors)
             known, new = self._round(place)
             self._solve_all()
             rounds, around = rounds + 1, around + 1
             calm = known > 0 and len(self.vectors) == before and new <= STRAY * known
-            quiet, explained, strays = (
-                (quiet + 1, explained + known, strays + new) if calm else (0, 0, 0)
-            )
+            quiet, explained = (quiet + 1, explained + known) if calm else (0, 0)
             note = f"{len(self.vectors)} channels, {known} kinks explained, {new} new"
             stage = f"read channels of layer {self.below.depth + 1}"
             self.report(Progress(stage, rounds, note=note))
@@ -113,11 +122,28 @@ class ChannelSearch:
         weight = self.vectors[:, :-1].reshape(len(self.vectors), -1, kernel, kernel)
         layer = ConvLayer(weight, self.vectors[:, -1], self.geometry.layer)
         done = quiet >= QUIET and explained >= EXPLAINED
-        return FoundLayer(layer, tuple(self.votes.tolist()), rounds, done, strays)
+        return FoundLayer(
+            layer,
+            tuple(self.votes.tolist()),
+            rounds,
+            done,
+            explained,
+            self._unexplained(),
+            self.unresolved,
+        )
+
+    def _unexplained(self) -> int:
+        """Kinks of all rounds that none of the channels found by now explains."""
+        count = len(self.open)
+        for start in range(0, len(self.behind), PIECE):
+            points = np.array(self.behind[start : start + PIECE])
+            count += int((~channels_at(self.below, self.vectors, points).any(axis=1)).sum())
+        return count
 
     def _round(self, place: Place) -> tuple[int, int]:
         """Ask along some lines; kinks explained, and new."""
-        kinks, _ = self.lines.kinks(place)
+        kinks, unresolved = self.lines.kinks(place)
+        self.unresolved += unresolved
         points = np.array([one.point for one in kinks]).reshape(len(kinks), -1)
         rest = np.flatnonzero(~of_layers_below(self.below, points))
         hits = channels_at(self.below, self.vectors, points[rest])
