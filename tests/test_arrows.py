@@ -37,6 +37,7 @@ FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 # A record and how it is written to files: one room in two modules.
 SAME_ROOM = {
     "activation_choice": "recovery",
+    "convolutions": "pipeline",
     "depth": "pipeline",
     "one_layer": "pipeline",
     "preparation": "pipeline",

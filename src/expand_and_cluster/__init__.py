@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from expand_and_cluster import datasets as datasets
     from expand_and_cluster import teachers as teachers
+    from expand_and_cluster.convolutions import ConvRecovery, recover_convolutions
     from expand_and_cluster.core.activations import Activation as Activation
     from expand_and_cluster.core.activations import catalogue as activations
+    from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+    from expand_and_cluster.core.conv_layer import ConvLayer
+    from expand_and_cluster.core.conv_network import ConvNetwork
     from expand_and_cluster.core.errors import (
         EacError,
         FileFormatError,
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from expand_and_cluster.reconstruction.reduce import Reduction, reduce
     from expand_and_cluster.recovery import NeuronRecord, Recovery, Rejection, Verdict, load
     from expand_and_cluster.scoring.compare import Comparison, compare
+    from expand_and_cluster.scoring.compare_channels import ChannelComparison, compare_channels
     from expand_and_cluster.symmetries.canonical import canonical
     from expand_and_cluster.symmetries.classify import (
         Classification,
@@ -39,9 +44,15 @@ if TYPE_CHECKING:
 
 _HOME = {
     "Activation": "core.activation",
+    "ChannelComparison": "scoring.compare_channels",
     "Classification": "symmetries.classify",
     "ClassifiedNeuron": "symmetries.classify",
     "Comparison": "scoring.compare",
+    "Conv": "core.conv_geometry",
+    "ConvLayer": "core.conv_layer",
+    "ConvNetwork": "core.conv_network",
+    "ConvRecovery": "convolutions",
+    "Convolutional": "core.conv_geometry",
     "EacError": "core.errors",
     "FileFormatError": "core.errors",
     "Gaussian": "queries.samplers",
@@ -65,16 +76,24 @@ _HOME = {
     "centre_outputs": "symmetries.shared_logits",
     "classify": "symmetries.classify",
     "compare": "scoring.compare",
+    "compare_channels": "scoring.compare_channels",
     "load": "recovery",
     "recover": "pipeline",
+    "recover_convolutions": "convolutions",
     "reduce": "reconstruction.reduce",
 }
 
 __all__ = [
     "Activation",
+    "ChannelComparison",
     "Classification",
     "ClassifiedNeuron",
     "Comparison",
+    "Conv",
+    "ConvLayer",
+    "ConvNetwork",
+    "ConvRecovery",
+    "Convolutional",
     "EacError",
     "FileFormatError",
     "Gaussian",
@@ -99,9 +118,11 @@ __all__ = [
     "centre_outputs",
     "classify",
     "compare",
+    "compare_channels",
     "datasets",
     "load",
     "recover",
+    "recover_convolutions",
     "reduce",
     "teachers",
 ]

@@ -256,7 +256,16 @@ class Network(eqx.Module):
         return to_torch(self)
 
 
-def _layer(name: str, pair: tuple[ArrayLike, ArrayLike]) -> Layer:
+def affine_arrays(name: str, pair: tuple[ArrayLike, ArrayLike]) -> tuple[np.ndarray, np.ndarray]:
+    """Weight and bias as float64, whatever their shapes.
+
+    Args:
+        name: What to call the two in an error.
+        pair: (weight, bias).
+
+    Raises:
+        InvalidInputError: They are no two arrays of finite real numbers.
+    """
     try:
         weight, bias = pair
         if np.iscomplexobj(weight) or np.iscomplexobj(bias):
@@ -267,13 +276,19 @@ def _layer(name: str, pair: tuple[ArrayLike, ArrayLike]) -> Layer:
         raise InvalidInputError(
             f"{name} must be (weight, bias), two arrays of real numbers ({error})."
         ) from error
-    if w.ndim != 2 or b.shape != w.shape[:1] or 0 in w.shape:
-        raise InvalidInputError(
-            f"{name}: weight must be (out, in) and bias (out,), got {w.shape} and {b.shape}."
-        )
     if not (np.all(np.isfinite(w)) and np.all(np.isfinite(b))):
         raise InvalidInputError(f"{name} holds NaN or infinity.")
-    return Layer(w, b)
+    return w, b
+
+
+def _layer(name: str, pair: tuple[ArrayLike, ArrayLike]) -> Layer:
+    weight, bias = affine_arrays(name, pair)
+    if weight.ndim != 2 or bias.shape != weight.shape[:1] or 0 in weight.shape:
+        raise InvalidInputError(
+            f"{name}: weight must be (out, in) and bias (out,), got {weight.shape} and "
+            f"{bias.shape}."
+        )
+    return Layer(weight, bias)
 
 
 @eqx.filter_jit

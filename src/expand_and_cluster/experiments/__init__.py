@@ -6,6 +6,7 @@ from types import MappingProxyType
 from expand_and_cluster.experiments import (
     auto_activation,
     chosen_queries,
+    convolutions,
     depth,
     every_activation,
     mixtures,
@@ -31,6 +32,7 @@ _ALL = (
     noisy_answers.NOISE,
     depth.EXPERIMENT,
     depth.ASKING_EXPERIMENT,
+    convolutions.EXPERIMENT,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -69,7 +69,9 @@ class Oracle:
         self._chunk_rows = chunk_rows
         self._report = report
         self._inputs: list[np.ndarray] = []
-        self._outputs: list[np.ndarray] = []
+        # Answers grow in place: joining all of them anew for every question would take longer than
+        # to ask, where questions come in many small pieces.
+        self._outputs = np.zeros((0, 0))
         self._position: dict[bytes, int] = {}
         self._unanswered = 0
         self._entries = 0
@@ -119,8 +121,7 @@ class Oracle:
             answers = self._answer(chunk)
             self._keep(chunk, answers, [keys[row] for row in chosen])
             self._report(Progress("ask the oracle", start + len(chosen), len(new)))
-        self._merge()
-        return self._outputs[0][[self._position[key] for key in keys]]
+        return self._outputs[[self._position[key] for key in keys]]
 
     def pairs(self) -> QueryPairs:
         """All questions with their answers, in the order of asking.
@@ -131,7 +132,7 @@ class Oracle:
         if not self._position:
             raise OracleError("the oracle has not answered anything yet; ask it first.")
         self._merge()
-        return QueryPairs.adopt(self._inputs[0], self._outputs[0])
+        return QueryPairs.adopt(self._inputs[0], self._outputs[: self.answered].copy())
 
     def _check_budget(self, wanted: int) -> None:
         left = self.left
@@ -198,12 +199,16 @@ class Oracle:
         first = len(self._position)
         self._position.update({key: first + i for i, key in enumerate(keys)})
         self._inputs.append(chunk)
-        self._outputs.append(answers)
+        if first + len(answers) > len(self._outputs):
+            grown = np.zeros((2 * (first + len(answers)), answers.shape[1]))
+            if first:
+                grown[:first] = self._outputs[:first]
+            self._outputs = grown
+        self._outputs[first : first + len(answers)] = answers
 
     def _merge(self) -> None:
         if len(self._inputs) > 1:
             self._inputs = [np.concatenate(self._inputs)]
-            self._outputs = [np.concatenate(self._outputs)]
 
     def _read_ledger(self) -> None:
         while (entry := self._ledger.load(_entry(self._entries))) is not None:

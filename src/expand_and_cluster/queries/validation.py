@@ -1,7 +1,6 @@
 """Everything that is asked of `recover`, checked before any work."""
 
 import math
-import operator
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.readout import KINDS, Readout
 from expand_and_cluster.queries.samplers import Pool, Sampler, as_sampler
@@ -130,20 +130,22 @@ def validate_request(
         InvalidInputError: Says in one sentence which argument, what came and what was expected.
     """
     settings: dict[str, Any] = {
-        "hidden_layers": _whole("hidden_layers", hidden_layers, 1),
-        "width": None if width is None else _whole("width", width, 1),
-        "students": _whole("students", students, 2, why="clusters are what students agree on"),
+        "hidden_layers": whole_number("hidden_layers", hidden_layers, 1),
+        "width": None if width is None else whole_number("width", width, 1),
+        "students": whole_number(
+            "students", students, 2, why="clusters are what students agree on"
+        ),
         "min_cluster_fraction": _number("min_cluster_fraction", min_cluster_fraction, 1.0, "1"),
         "max_cluster_angle": _number(
             "max_cluster_angle", max_cluster_angle, math.pi / 2, "pi / 2 (radians)"
         ),
         "outputs": _outputs(outputs),
         "noise": _number("noise", noise, math.inf, "infinity"),
-        "seed": _whole("seed", seed, 0),
+        "seed": whole_number("seed", seed, 0),
         "fit": _fit(fit),
         "time_budget": _number("time_budget", time_budget, math.inf, "infinity"),
-        "progress": _progress(progress),
-        "checkpoint": _folder(checkpoint),
+        "progress": read_progress(progress),
+        "checkpoint": read_folder(checkpoint),
         "activation": _activation(activation),
     }
     if settings["hidden_layers"] > 1:
@@ -228,7 +230,7 @@ def _budget(max_queries: Any, sampler: Sampler) -> int:
             "max_queries is missing: say how many rows a callable teacher may be asked at most, "
             "for example max_queries=65_536."
         )
-    budget = _whole("max_queries", max_queries, 1)
+    budget = whole_number("max_queries", max_queries, 1)
     _check_enough("max_queries", budget)
     if isinstance(sampler, Pool):
         _check_enough("inputs", sampler.available)
@@ -277,7 +279,15 @@ def _fit(value: Any) -> str | None:
     raise InvalidInputError(f"fit must be None or one of {', '.join(FITS)}, got {value!r}.")
 
 
-def _progress(value: Any) -> Reporter:
+def read_progress(value: Any) -> Reporter:
+    """The callable that is told of progress; one that does nothing for None.
+
+    Args:
+        value: What was given as `progress`.
+
+    Raises:
+        InvalidInputError: It cannot be called.
+    """
     if value is None:
         return silent
     if not callable(value):
@@ -287,7 +297,15 @@ def _progress(value: Any) -> Reporter:
     return cast(Reporter, value)
 
 
-def _folder(value: Any) -> Path | None:
+def read_folder(value: Any) -> Path | None:
+    """The folder of a checkpoint, None for none.
+
+    Args:
+        value: What was given as `checkpoint`.
+
+    Raises:
+        InvalidInputError: It is no path, or leads to or through a file.
+    """
     if value is None:
         return None
     if not isinstance(value, str | os.PathLike) or not os.fspath(value):
@@ -302,17 +320,6 @@ def _folder(value: Any) -> Path | None:
                 )
             break
     return folder
-
-
-def _whole(name: str, value: Any, least: int, why: str = "") -> int:
-    expected = f"a whole number, at least {least}" + (f" ({why})" if why else "")
-    try:
-        number = operator.index(value)
-    except TypeError:
-        number = None
-    if number is None or number < least or isinstance(value, bool | np.bool):
-        raise InvalidInputError(f"{name} must be {expected}, got {value!r}.")
-    return number
 
 
 def _number(name: str, value: Any, most: float, limit: str) -> float | None:

@@ -4,6 +4,7 @@ from expand_and_cluster.report.activations import draw_activation_ranking
 from expand_and_cluster.report.dendrogram import draw_dendrogram
 from expand_and_cluster.report.expansion import draw_expansion
 from expand_and_cluster.report.explanation import write_explanation
+from expand_and_cluster.report.kernels import draw_kernels
 from expand_and_cluster.report.losses import draw_losses
 from expand_and_cluster.report.network import draw_input_weights
 from expand_and_cluster.report.neurons import (
@@ -33,6 +34,7 @@ __all__ = [
     "draw_dendrogram",
     "draw_expansion",
     "draw_input_weights",
+    "draw_kernels",
     "draw_losses",
     "draw_neuron_types",
     "draw_reduction",

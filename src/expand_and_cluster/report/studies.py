@@ -10,6 +10,7 @@ from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.strict_json import loads
 from expand_and_cluster.experiments.studies import MANIFEST, Row, read_rows
 from expand_and_cluster.report import style
+from expand_and_cluster.report.kernels import write_kernels
 from expand_and_cluster.report.noise_curve import draw_noise_curve
 from expand_and_cluster.report.query_curve import draw_query_curve
 from expand_and_cluster.report.study import (
@@ -58,6 +59,8 @@ def write_study(folder: Path) -> list[Path]:
     elif name == "overparameterisation":
         written.append(folder / "success-rates.png")
         style.save(draw_success_rates(summary), written[-1])
+    elif name == "convolutions":
+        written += write_kernels(folder)
     elif name == "query-curve":
         written.append(folder / "query-curve.png")
         style.save(draw_query_curve(plain), written[-1])
@@ -80,6 +83,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_mixed(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
+    if name == "convolutions":
+        return list(rows)
     if name in ("deep", "deep-queries"):
         return [_deep(row) for row in rows]
     if name == "query-curve":

@@ -1,0 +1,200 @@
+"""Recover the convolutional layers of a network by asking it."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from os import PathLike
+from typing import Any
+
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.conv_geometry import Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer
+from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.core.whole_number import whole_number
+from expand_and_cluster.queries.oracle import Oracle
+from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler
+from expand_and_cluster.queries.validation import read_folder, read_progress
+from expand_and_cluster.reconstruction.below import Below
+from expand_and_cluster.reconstruction.channels import ChannelSearch, FoundLayer
+from expand_and_cluster.recovery import Verdict
+
+# Standard deviation of the questions where the sampler leaves it open.
+SCALE = 1.0
+# Kinks that a channel must explain, besides those it was read off, to count as certain.
+LEAST_VOTES = 5
+
+
+@dataclass(frozen=True, eq=False)
+class ConvRecovery:
+    """Recovered convolutional layers.
+
+    Attributes:
+        layers: From the image on. Kernels have length 1 and each is known up to a positive scale
+            and the order of the channels: the scale is the layer above's.
+        verdict: Whether these are all channels of all layers, how surely, and why.
+        votes: For each layer and channel, kinks that it explains.
+        queries: Rows asked.
+        seconds: Time taken.
+        settings: Everything given and chosen, as plain values.
+    """
+
+    layers: tuple[ConvLayer, ...]
+    verdict: Verdict
+    votes: tuple[tuple[int, ...], ...]
+    queries: int
+    seconds: float
+    settings: dict[str, Any]
+
+
+def recover_convolutions(
+    source: Callable[[np.ndarray], ArrayLike],
+    architecture: Convolutional,
+    *,
+    inputs: Sampler | ArrayLike,
+    activation: str | Callable[[Array], Array] | Activation = "relu",
+    max_queries: int,
+    seed: int = 0,
+    progress: Reporter | None = None,
+    checkpoint: str | PathLike[str] | None = None,
+) -> ConvRecovery:
+    """Recover kernels and biases of all convolutional layers; numbers of channels are not given.
+
+    Nothing is trained: relu and max-pooling make kinks in the outputs, whose places are exact, and
+    the jumps of the gradient there are multiples of shifted kernels. Layer after layer, kinks are
+    grouped by the proportion in which they bend the outputs, and each group is solved for its
+    channel. Dense layers above are not rebuilt.
+
+    Args:
+        source: A callable from (rows, inputs) to (rows, outputs), answers in double precision. One
+            that has few outputs tells channels apart less well.
+        architecture: Image and geometry; every layer with max-pooling of at least 2 x 2.
+        inputs: Where questions come from: a sampler or an array to draw from. Lines of one pixel
+            go beyond it.
+        activation: One that is linear on either side of zero: "relu" or "leaky_relu".
+        max_queries: Most rows that may be asked.
+        seed: Decides everything random.
+        progress: Called with a `Progress` while the work runs.
+        checkpoint: Folder that keeps all answers; the same call with the same folder asks nothing
+            twice.
+
+    Raises:
+        InvalidInputError: An argument is refused before any work.
+        QueryBudgetError: `max_queries` does not suffice; `partial` holds the layers found so far.
+        OracleError: The callable failed; `partial` holds the pairs answered so far.
+
+    Source: Martinelli et al., appendix A.7, for channels in the place of neurons; Carlini,
+        Jagielski & Mironov (2020) for reading relu networks off their kinks.
+    """
+    began = time.monotonic()
+    named = resolve(activation)
+    sampler = _check(source, architecture, inputs, named, max_queries, seed)
+    report, folder = read_progress(progress), read_folder(checkpoint)
+    oracle = Oracle(source, architecture.input_size, max_queries, folder, report=report)
+    rng = np.random.default_rng((seed, 0))
+    found: list[FoundLayer] = []
+    for _ in architecture.layers:
+        below = Below(architecture, [one.layer for one in found], named)
+        search = ChannelSearch(
+            below, oracle.ask, lambda count: sampler.draw(count, rng), rng, report
+        )
+        try:
+            found.append(search.run())
+        except QueryBudgetError as error:
+            raise QueryBudgetError(
+                f"max_queries={max_queries} was spent on layer {len(found) + 1} of "
+                f"{len(architecture.layers)}, of which {len(search.vectors)} channels were found.",
+                partial=tuple(one.layer for one in found),
+            ) from error
+        if not len(found[-1].votes):
+            break
+    return ConvRecovery(
+        layers=tuple(one.layer for one in found),
+        verdict=_judge(architecture, found),
+        votes=tuple(one.votes for one in found),
+        queries=oracle.asked,
+        seconds=time.monotonic() - began,
+        settings={
+            "activation": named.name,
+            "max_queries": max_queries,
+            "seed": seed,
+            "questions": repr(sampler),
+            "rounds": [one.rounds for one in found],
+        },
+    )
+
+
+def _judge(architecture: Convolutional, found: list[FoundLayer]) -> Verdict:
+    """Identified if no question showed a kink of these layers that their channels do not explain.
+
+    Equations of a kink outnumber the unknowns, so that a kernel which solves them is right; what
+    can be missing is a channel that no question turned on. Confidence is how surely the next kink
+    is explained, after so many that were (Laplace's rule of succession).
+    """
+    reasons = []
+    identified = len(found) == len(architecture.layers)
+    confidence = 1.0
+    for depth, layer in enumerate(found, start=1):
+        weak = sum(votes < LEAST_VOTES for votes in layer.votes)
+        reasons.append(
+            f"layer {depth}: {len(layer.votes)} channels explain {sum(layer.votes)} kinks, "
+            f"{layer.unexplained} are not explained"
+        )
+        if layer.unresolved:
+            reasons.append(
+                f"layer {depth}: {layer.unresolved} times several kinks were too near to each "
+                "other to be told apart"
+            )
+        if weak:
+            reasons.append(f"layer {depth}: {weak} channels explain fewer than {LEAST_VOTES} kinks")
+        if not layer.done:
+            reasons.append(f"layer {depth}: the questions did not come to an end")
+        strange = layer.unexplained or layer.unresolved
+        identified = identified and layer.done and not (weak or strange) and bool(layer.votes)
+        confidence *= (layer.explained + 1) / (layer.explained + 2)
+    return Verdict(identified, confidence if identified else 0.0, tuple(reasons))
+
+
+def _check(
+    source: Any,
+    architecture: Any,
+    inputs: Any,
+    activation: Activation,
+    max_queries: Any,
+    seed: Any,
+) -> Sampler:
+    if isinstance(source, type) or not callable(source):
+        raise InvalidInputError(
+            "source must be a callable from (rows, inputs) to (rows, outputs) arrays, got "
+            f"{type(source).__name__}: convolutions are read off answers to chosen questions."
+        )
+    if not isinstance(architecture, Convolutional):
+        raise InvalidInputError(
+            f"architecture must be an eac.Convolutional, got {type(architecture).__name__}."
+        )
+    if activation.symmetry.homogeneity != 1.0:
+        raise InvalidInputError(
+            f"activation {activation.name!r} has no kink to read channels off; convolutions need "
+            '"relu" or "leaky_relu" in this version.'
+        )
+    for number, layer in enumerate(architecture.layers, start=1):
+        if layer.pool != "max" or layer.pool_size < 2:
+            raise InvalidInputError(
+                f"layer {number} has pool={layer.pool!r} with pool_size={layer.pool_size}, but "
+                "only max-pooling of at least 2 x 2 shows the signs of kernels in this version."
+            )
+    whole_number("max_queries", max_queries, 1)
+    whole_number("seed", seed, 0)
+    sampler = as_sampler(inputs)
+    if isinstance(sampler, Gaussian) and sampler.scale is None:
+        sampler = sampler.with_scale(SCALE)
+    if sampler.size != architecture.input_size:
+        raise InvalidInputError(
+            f"inputs gives questions of {sampler.size} numbers, but the architecture takes "
+            f"{architecture.input_size}."
+        )
+    return sampler

@@ -1,0 +1,199 @@
+"""One convolutional layer's channels, read off the kinks that they make in the outputs.
+
+A channel is seen wherever one of its units turns on, or where the largest value of a pooling window
+passes from one position to another: there the outputs have a kink, and their gradient jumps within
+the pixels that the unit looks at, nowhere else. Kinks of one unit bend all outputs in the same
+proportion, which tells which of them belong together without training or trying. Together they
+determine the channel's kernel and bias; from then on its kinks are recognised. The layer is done
+when questions show no kink of this layer that its known channels do not explain.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from expand_and_cluster.core.conv_layer import ConvLayer
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.queries.kinks import Ask
+from expand_and_cluster.reconstruction.below import Below
+from expand_and_cluster.reconstruction.channel_groups import groups_alike, parts_of, sign_of
+from expand_and_cluster.reconstruction.kernel_equations import solve_kernel
+from expand_and_cluster.reconstruction.kink_lines import Draw, KinkLines, Place
+from expand_and_cluster.reconstruction.known_kinks import channels_at, of_layers_below
+from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry
+from expand_and_cluster.reconstruction.sightings import Sighting, SightingReader
+
+# Rounds of lines around one unit before another is tried.
+ROUNDS = 12
+# Distance of unit vectors, bias included, of the same channel found twice.
+SAME = 1e-4
+# Kinks measured at once, and the most of one unit.
+MEASURED, MOST_MEASURED = 3, 24
+# Rounds without a kink that is not explained, and kinks that they explain, before a layer is done.
+QUIET, EXPLAINED = 4, 30
+# Share of kinks that may stay unexplained in such a round, so that two which coincide do not keep
+# the search from ending; the verdict does not tolerate them.
+STRAY = 0.02
+# Kinks that are compared with the channels at once: their windows are written out.
+PIECE = 256
+# Rounds after which the search is given up: far more than any layer that was finished needed.
+MOST_ROUNDS = 400
+
+
+@dataclass(frozen=True, eq=False)
+class FoundLayer:
+    """A layer's channels.
+
+    Attributes:
+        layer: Kernels of length 1, and biases.
+        votes: For each channel, how many kinks it explains.
+        rounds: Rounds of lines that were asked.
+        done: Whether the last rounds were explained by these channels.
+        explained: Kinks of these rounds that the channels explain.
+        unexplained: Kinks of the layer, in any round, that no channel explains in the end.
+        unresolved: Stretches of lines, in any round, with several kinks too near to be told apart.
+    """
+
+    layer: ConvLayer
+    votes: tuple[int, ...]
+    rounds: int
+    done: bool
+    explained: int
+    unexplained: int
+    unresolved: int
+
+
+class ChannelSearch:
+    """Finds the channels of the first layer that is not known.
+
+    Args:
+        below: The layers that are known.
+        ask: Answers inputs with outputs.
+        draw: Draws inputs.
+        rng: Source of randomness.
+        report: Told after every round.
+    """
+
+    def __init__(
+        self,
+        below: Below,
+        ask: Ask,
+        draw: Draw,
+        rng: np.random.Generator,
+        report: Reporter = silent,
+    ) -> None:
+        """Begin without a channel."""
+        self.below, self.rng, self.report = below, rng, report
+        self.geometry = LayerGeometry(below.architecture, below.depth)
+        self.lines = KinkLines(self.geometry, ask, draw, rng)
+        self.reader = SightingReader(below, self.geometry, ask, rng)
+        channels = len(below.layers[-1].bias) if below.layers else below.architecture.image[0]
+        size = channels * self.geometry.layer.kernel**2
+        # Kinks without which there are fewer equations than unknowns.
+        self.least = -(-size // self.geometry.pixels_of_a_position)
+        self.vectors = np.zeros((0, size + 1))
+        self.votes = np.zeros(0, dtype=np.int64)
+        # Kinks that no channel explains: around the present unit, and points of earlier ones.
+        self.open: list[Sighting] = []
+        self.behind: list[np.ndarray] = []
+        self.unresolved = 0
+
+    def run(self) -> FoundLayer:
+        """Ask until nothing new is seen."""
+        rounds, around, quiet, explained = 0, 0, 0, 0
+        place = self.lines.place()
+        while quiet < QUIET and rounds < MOST_ROUNDS:
+            # In the first layer one kink is enough, and after a quiet round others are wanted.
+            if around == ROUNDS or quiet or not self.below.depth:
+                place = self.lines.place()
+                # Elsewhere units bend the outputs in other proportions.
+                self.behind += [one.point for one in self.open]
+                self.open, around = [], 0
+            before = len(self.vectors)
+            known, new = self._round(place)
+            self._solve_all()
+            rounds, around = rounds + 1, around + 1
+            calm = known > 0 and len(self.vectors) == before and new <= STRAY * known
+            quiet, explained = (quiet + 1, explained + known) if calm else (0, 0)
+            note = f"{len(self.vectors)} channels, {known} kinks explained, {new} new"
+            stage = f"read channels of layer {self.below.depth + 1}"
+            self.report(Progress(stage, rounds, note=note))
+        kernel = self.geometry.layer.kernel
+        weight = self.vectors[:, :-1].reshape(len(self.vectors), -1, kernel, kernel)
+        layer = ConvLayer(weight, self.vectors[:, -1], self.geometry.layer)
+        done = quiet >= QUIET and explained >= EXPLAINED
+        return FoundLayer(
+            layer,
+            tuple(self.votes.tolist()),
+            rounds,
+            done,
+            explained,
+            self._unexplained(),
+            self.unresolved,
+        )
+
+    def _unexplained(self) -> int:
+        """Kinks of all rounds that none of the channels found by now explains."""
+        count = len(self.open)
+        for start in range(0, len(self.behind), PIECE):
+            points = np.array(self.behind[start : start + PIECE])
+            count += int((~channels_at(self.below, self.vectors, points).any(axis=1)).sum())
+        return count
+
+    def _round(self, place: Place) -> tuple[int, int]:
+        """Ask along some lines; kinks explained, and new."""
+        kinks, unresolved = self.lines.kinks(place)
+        self.unresolved += unresolved
+        points = np.array([one.point for one in kinks]).reshape(len(kinks), -1)
+        rest = np.flatnonzero(~of_layers_below(self.below, points))
+        hits = channels_at(self.below, self.vectors, points[rest])
+        self.votes = self.votes + hits.sum(axis=0)
+        known = hits.any(axis=1)
+        new = self.reader.of_this_layer([kinks[k] for k in rest[~known]])
+        self.open += new
+        return int(known.sum()), len(new)
+
+    def _solve_all(self) -> None:
+        while any(self._try(group) for group in groups_alike(self.open)):
+            pass
+
+    def _try(self, group: list[Sighting]) -> bool:
+        """Measure kinks of a group until they give a channel."""
+        while len(group) >= self.least:
+            usable = [one for one in group if one.equations is not None]
+            if len(usable) >= self.least and any(
+                map(self._take, parts_of(usable, self.least, self.rng))
+            ):
+                return True
+            # The strongest first: their places and jumps are known best.
+            fresh = sorted(
+                (one for one in group if not one.measured),
+                key=lambda one: -one.room * float(np.linalg.norm(one.jump)),
+            )
+            fresh = fresh[: min(MEASURED, MOST_MEASURED - (len(group) - len(fresh)))]
+            if not fresh:
+                return False
+            self.reader.read(fresh)
+        return False
+
+    def _take(self, usable: list[Sighting]) -> bool:
+        """Add the channel that these kinks determine, if there is one."""
+        kernel = solve_kernel([one.equations for one in usable if one.equations is not None])
+        if kernel is None:
+            return False
+        sign = sign_of(kernel, usable, self.below)
+        vector = sign * np.append(kernel.weight, kernel.bias)
+        solved = set(map(id, usable))
+        if len(self.vectors) and np.linalg.norm(self.vectors - vector, axis=1).min() < SAME:
+            # Found again from kinks whose places are too uncertain to be recognised.
+            self.open = [one for one in self.open if id(one) not in solved]
+            return True
+        self.vectors = np.concatenate([self.vectors, vector[None]])
+        hits = channels_at(self.below, self.vectors, np.array([one.point for one in self.open]))
+        self.votes = np.append(self.votes, int(hits[:, -1].sum()))
+        self.open = [
+            one
+            for one, hit in zip(self.open, hits.any(axis=1).tolist(), strict=True)
+            if not hit and id(one) not in solved
+        ]
+        return True

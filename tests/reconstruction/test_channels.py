@@ -1,0 +1,141 @@
+"""Reading channels off kinks, step by step: geometry, derivatives, equations, a whole layer."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.core.test_convolution import ARCHITECTURES, build
+
+from expand_and_cluster.core.activations import resolve
+from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer
+from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.reconstruction.below import Below
+from expand_and_cluster.reconstruction.channels import ChannelSearch
+from expand_and_cluster.reconstruction.kernel_equations import KinkEquations, solve_kernel
+from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, reach
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_known_layers_give_what_the_network_gives(architecture: Convolutional):
+    network = build(architecture)
+    below = Below(architecture, network.convolutions, network.activation)
+    rows = np.random.default_rng(0).normal(size=(3, architecture.input_size))
+    hidden = below.features(rows).reshape(3, -1)
+    hidden = np.maximum(hidden @ network.dense[0].weight.T + network.dense[0].bias, 0.0)
+    outputs = hidden @ network.dense[1].weight.T + network.dense[1].bias
+    np.testing.assert_allclose(outputs, network(rows), rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_tangents_are_finite_differences(architecture: Convolutional):
+    network = build(architecture)
+    below = Below(architecture, network.convolutions, network.activation)
+    rng = np.random.default_rng(0)
+    point, moves = (
+        rng.normal(size=architecture.input_size),
+        rng.normal(size=(4, architecture.input_size)),
+    )
+    step = 1e-7
+    expected = (below.features(point + step * moves) - below.features(point - step * moves)) / (
+        2 * step
+    )
+    np.testing.assert_allclose(below.tangents(point, moves), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_pixels_of_a_unit_are_those_that_change_it(architecture: Convolutional):
+    # All weights and pixels positive, and means for maxima: nothing hides a pixel.
+    averaging = Convolutional(
+        architecture.image,
+        [replace(layer, pool=layer.pool and "average") for layer in architecture.layers],
+    )
+    network = build(averaging)
+    for depth in range(len(architecture.layers)):
+        geometry = LayerGeometry(architecture, depth)
+        positive = [
+            ConvLayer(np.abs(layer.weight), np.abs(layer.bias), layer.geometry)
+            for layer in network.convolutions[: depth + 1]
+        ]
+        below = Below(averaging, positive, network.activation)
+        size = architecture.input_size
+        changed = np.abs(below.tangents(np.ones(size), np.eye(size))).sum(axis=1)
+        changed = np.moveaxis(changed, 0, -1)
+        for i in range(geometry.units):
+            for j in range(geometry.units):
+                own = geometry.unit_pixels((i, j))
+                assert set(np.flatnonzero(changed[i, j])) == set(own.tolist())
+
+
+def test_reach_counts_padding_and_pooling():
+    layers = (Conv(3, padding=1, pool="max"), Conv(2, stride=2))
+    assert reach(layers[:1], 0, 0) == (-1, 1)
+    assert reach(layers[:1], 4, 5) == (3, 6)
+    # Position 1 sees units 2 and 3, those positions 4 to 7, those pixels 3 to 8.
+    assert reach(layers, 1, 1) == (3, 8)
+
+
+def test_choices_are_a_position_or_a_pair_of_one_window():
+    geometry = LayerGeometry(Convolutional((1, 8, 8), [Conv(3, pool="max")]), 0)
+    assert geometry.choices(((2, 4), (0, 2))) == [((2, 0),)]
+    assert geometry.choices(((2, 5), (0, 2))) == [((2, 0), (3, 0))]
+    # Both diagonals of a window fill the same rectangle.
+    assert len(geometry.choices(((0, 3), (0, 3)))) == 2
+    # Positions 1 and 2 belong to different windows.
+    assert geometry.choices(((1, 4), (0, 2))) == []
+    assert geometry.choices(((0, 1), (0, 1))) == []
+
+
+def equations(kernel, bias, pixels, seed, scale):
+    rng = np.random.default_rng(seed)
+    tangents = rng.normal(size=(pixels, len(kernel)))
+    window = rng.normal(size=len(kernel))
+    window -= kernel * ((window @ kernel + bias) / (kernel @ kernel))
+    return KinkEquations(((0, 0),), tangents, scale * tangents @ kernel, window)
+
+
+def test_enough_kinks_give_kernel_and_bias():
+    rng = np.random.default_rng(0)
+    kernel, bias = rng.normal(size=20), 0.7
+    kinks = [equations(kernel, bias, 9, seed, scale) for seed, scale in enumerate((2, -0.3, 5))]
+    found = solve_kernel(kinks)
+    assert found is not None
+    sign = np.sign(found.weight @ kernel)
+    length = np.linalg.norm(kernel)
+    np.testing.assert_allclose(sign * found.weight, kernel / length, atol=1e-12)
+    np.testing.assert_allclose(sign * found.bias, bias / length, atol=1e-12)
+
+
+def test_too_few_kinks_and_kinks_of_two_channels_give_nothing():
+    rng = np.random.default_rng(0)
+    one, other = rng.normal(size=(2, 20))
+    kinks = [equations(one, 0.7, 9, seed, 1.0) for seed in range(4)]
+    assert solve_kernel(kinks[:2]) is None
+    assert solve_kernel([*kinks, equations(other, 0.1, 9, 9, 1.0)]) is None
+    # An input that no kink shows leaves its weight open.
+    blind = [
+        KinkEquations(k.positions, k.tangents * (np.arange(20) > 0), k.gradient, k.window * 0.0)
+        for k in kinks
+    ]
+    assert solve_kernel(blind) is None
+
+
+def test_a_leaky_layer_with_stride_padding_and_three_colours():
+    architecture = Convolutional((3, 11, 11), [Conv(3, stride=2, padding=1, pool="max")])
+    network = build(architecture).replace(activation=resolve("leaky_relu"))
+    assert isinstance(network, ConvNetwork)
+    rng = np.random.default_rng(0)
+    search = ChannelSearch(
+        Below(architecture, (), network.activation),
+        network,
+        lambda count: rng.normal(size=(count, architecture.input_size)),
+        rng,
+    )
+    found = search.run()
+    assert found.done
+    truth = network.convolutions[0].input_vectors
+    truth = truth / np.linalg.norm(truth[:, :-1], axis=1, keepdims=True)
+    off = np.linalg.norm(truth[:, None] - found.layer.input_vectors[None], axis=-1)
+    assert len(found.layer.bias) == 3
+    # Differences of answers over steps of 5e-6 round to 1e-9 or so.
+    assert off.min(axis=1).max() < 1e-6

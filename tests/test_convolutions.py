@@ -1,0 +1,114 @@
+"""Whole recoveries of convolutional layers, and what is refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import expand_and_cluster as eac
+
+SMALL = eac.Convolutional((1, 8, 8), [eac.Conv(3, pool="max")])
+TWO = eac.Convolutional((1, 14, 14), [eac.Conv(3, pool="max"), eac.Conv(2, pool="max")])
+
+
+def teacher(architecture: eac.Convolutional, channels: tuple[int, ...], seed: int = 0):
+    return eac.teachers.convolutional(architecture, channels, (8, 5), seed=seed)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_one_layer_is_exact(seed: int):
+    network = teacher(SMALL, (4,), seed)
+    found = eac.recover_convolutions(
+        network, SMALL, inputs=eac.Gaussian(64), max_queries=60_000, seed=seed
+    )
+    (layer,) = eac.compare_channels(found.layers, network)
+    assert (layer.missing, layer.excess) == (0, 0)
+    assert layer.distances.max() < 1e-14
+    # Right or not: kinks that cannot be told apart are not explained.
+    near = any("too near" in reason for reason in found.verdict.reasons)
+    assert found.verdict.identified == (not near)
+    assert found.queries <= 60_000
+
+
+def test_two_layers_are_exact():
+    network = teacher(TWO, (3, 4))
+    found = eac.recover_convolutions(
+        network, TWO, inputs=eac.Gaussian(196), max_queries=300_000, seed=0
+    )
+    for layer in eac.compare_channels(found.layers, network):
+        assert (layer.missing, layer.excess) == (0, 0)
+        assert layer.distances.max() < 1e-12
+    assert all("come to an end" not in reason for reason in found.verdict.reasons)
+
+
+def test_a_kink_that_is_no_channels_is_counted_and_nothing_is_identified():
+    network = teacher(SMALL, (4,))
+
+    def bent(rows: np.ndarray) -> np.ndarray:
+        # One pixel alone: no place of a kernel is so small.
+        return network(rows) + np.maximum(rows[:, 27:28] - 0.3, 0.0) * np.arange(1.0, 6.0)
+
+    found = eac.recover_convolutions(bent, SMALL, inputs=eac.Gaussian(64), max_queries=60_000)
+    (layer,) = eac.compare_channels(found.layers, network)
+    assert (layer.missing, layer.excess) == (0, 0)
+    # Most rounds change other pixels, so that the search ends.
+    (reason,) = found.verdict.reasons
+    assert "are not explained" in reason
+    assert " 0 are not explained" not in reason
+    assert not found.verdict.identified
+    assert found.verdict.confidence == 0.0
+
+
+def test_the_same_folder_asks_nothing_twice(tmp_path: Path):
+    network = teacher(SMALL, (2,))
+    asked = 0
+
+    def counted(rows: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += len(rows)
+        return network(rows)
+
+    def run() -> Any:
+        return eac.recover_convolutions(
+            counted, SMALL, inputs=eac.Gaussian(64), max_queries=60_000, checkpoint=tmp_path
+        )
+
+    first, spent = run(), asked
+    again = run()
+    assert asked == spent == first.queries == again.queries
+    np.testing.assert_array_equal(first.layers[0].weight, again.layers[0].weight)
+
+
+def test_a_budget_that_is_too_small_says_how_far_it_came():
+    network = teacher(TWO, (3, 4))
+    with pytest.raises(eac.QueryBudgetError, match="layer 2 of 2") as caught:
+        eac.recover_convolutions(network, TWO, inputs=eac.Gaussian(196), max_queries=20_000)
+    (layer,) = caught.value.partial
+    assert len(layer.bias) == 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"activation": "tanh"}, "relu"),
+        ({"architecture": eac.Convolutional((1, 8, 8), [eac.Conv(3)])}, "max-pooling"),
+        ({"architecture": "conv"}, "architecture"),
+        ({"source": np.zeros((3, 64))}, "source"),
+        ({"max_queries": 0}, "max_queries"),
+        ({"seed": -1}, "seed"),
+        ({"progress": 3}, "progress"),
+        ({"checkpoint": 3}, "checkpoint"),
+        ({"inputs": eac.Gaussian(63)}, "63"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str, unchecked: None):
+    arguments: dict[str, Any] = {
+        "source": teacher(SMALL, (2,)),
+        "architecture": SMALL,
+        "inputs": eac.Gaussian(64),
+        "max_queries": 1000,
+    } | changes
+    source, architecture = arguments.pop("source"), arguments.pop("architecture")
+    with pytest.raises(eac.InvalidInputError, match=words):
+        eac.recover_convolutions(source, architecture, **arguments)
