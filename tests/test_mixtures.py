@@ -92,6 +92,7 @@ def test_noisy_answers_of_a_mixture_have_standard_errors():
     true = teacher()
     found = eac.recover(pairs_of(true, noise=1e-3), activation=KINDS, width=10, students=5, seed=0)
     assert found.verdict.identified, found
+    assert found.standard_errors is not None
     assert found.standard_errors.activation == found.network.activation
     covered = coverage(found, true)
     assert covered is not None

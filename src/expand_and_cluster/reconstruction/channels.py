@@ -193,7 +193,7 @@ class ChannelSearch:
         self.votes = np.append(self.votes, int(hits[:, -1].sum()))
         self.open = [
             one
-            for one, hit in zip(self.open, hits.any(axis=1).tolist(), strict=True)
-            if not hit and id(one) not in solved
+            for one, hit in zip(self.open, hits, strict=True)
+            if not hit.any() and id(one) not in solved
         ]
         return True

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float, Int
 
+from expand_and_cluster.core.activations import catalogue
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.core.symmetry import Symmetry
 from expand_and_cluster.scoring.alignment import match
-from expand_and_cluster.scoring.distance import paired_cosine_distances
+from expand_and_cluster.scoring.distance import paired_cosine_distances, unit
+
+# Lengths are taken out before rows are matched, and signs are known: nothing else is hidden.
+HIDES_NOTHING = catalogue["g"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,7 +75,7 @@ def compare_channels(
         seen = np.asarray(layer.weight)[:, partner[here]]
         rows = _rows(known, np.asarray(truth.bias))
         others = _rows(seen, np.asarray(layer.bias))
-        matched = match(rows, others, Symmetry(homogeneity=1.0))
+        matched = match(unit(rows), unit(others), HIDES_NOTHING, HIDES_NOTHING)
         found.append(_comparison(rows, others, matched.partner, len(matched.excess)))
         partner = matched.partner
         # What a teacher channel gives, in units of what its partner gives.
