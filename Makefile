@@ -2,9 +2,11 @@
 #   make demo    recover a real network from its answers
 #   make test    format, lint, types and tests
 #   make docs    the documentation, in site/
-# PYTHON=/path/to/python chooses the interpreter, VENV=folder the virtual environment.
+# PYTHON=/path/to/python chooses the interpreter, VENV=folder the virtual environment, WORKERS=2 how
+# many processes run the tests.
 
 VENV ?= .venv
+WORKERS ?= 2
 NEW_ENOUGH := import sys; sys.exit(sys.version_info < (3, 11))
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
 	"$$python" -c '$(NEW_ENOUGH)' 2>/dev/null && echo "$$python" && break; done)
@@ -36,9 +38,10 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
+# Each process begins with a half of the files, so that what is compiled for one test serves the next.
 # After lint and types even under `make -j`: theirs are the quicker answers.
 pytest: $(VENV)/test.stamp | lint types
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
 
 docs: $(VENV)/docs.stamp
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet

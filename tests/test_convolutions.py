@@ -31,6 +31,7 @@ def test_one_layer_is_exact(seed: int):
     assert found.queries <= 60_000
 
 
+@pytest.mark.slow
 def test_two_layers_are_exact():
     network = teacher(TWO, (3, 4))
     found = eac.recover_convolutions(

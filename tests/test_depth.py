@@ -53,6 +53,7 @@ def test_two_hidden_layers_are_recovered_kept_and_resumed(
         np.testing.assert_array_equal(one.weight, other.weight)
 
 
+@pytest.mark.slow
 def test_noise_is_not_identified():
     inputs = synthetic_inputs(1500, 3, seed=1)
     noise = 0.1 * np.random.default_rng(0).normal(size=(1500, 1))

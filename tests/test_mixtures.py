@@ -64,6 +64,7 @@ def test_with_one_kind_only_the_network_is_an_ordinary_one():
     assert eac.compare(found, true).max_weight_error < 1e-12
 
 
+@pytest.mark.slow
 def test_a_third_activation_is_not_taken_for_one_of_two():
     true = teacher(("tanh", "silu", "tanh"))
     found = eac.recover(
