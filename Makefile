@@ -38,7 +38,7 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-# Each process begins with a half of the files, so that what is compiled for one test serves the next.
+# Each process begins with its share of the files: what is compiled for a test serves the next.
 # After lint and types even under `make -j`: theirs are the quicker answers.
 pytest: $(VENV)/test.stamp | lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)
