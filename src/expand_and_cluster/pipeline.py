@@ -34,8 +34,6 @@ from expand_and_cluster.unknown_activation import recover_unknown
 
 # Neurons of a student for every direction that the outputs depend on.
 STUDENTS_PER_DIRECTION = 2
-# Width of students whose way of fitting shows how many inputs there are.
-NARROW = 32
 
 
 def recover(
@@ -163,7 +161,7 @@ def _recover(
 
 def _least_spread(request: Request) -> float:
     """How little an input may vary before it is not stretched further."""
-    first_order = (request.fit or default_fit(request.input_size, NARROW)) == "adam"
+    first_order = (request.fit or default_fit(request.input_size)) == "adam"
     return UNSTRETCHED if request.pairs is not None and first_order else LEAST_SPREAD
 
 

@@ -93,7 +93,7 @@ def expand(
         return width * (inputs + 1 + outputs) + (hidden_layers - 1) * width * (width + 1)
 
     # One way of fitting for all widths, so that the points of the curve can be compared.
-    chosen = method or (default_fit(inputs, 32) if hidden_layers == 1 else "adam")
+    chosen = method or (default_fit(inputs) if hidden_layers == 1 else "adam")
     width, criterion = NARROWEST[chosen], CRITERION[chosen]
     if hidden_layers > 1:
         width, criterion = DEEP_NARROWEST, DEEP_CRITERION

@@ -81,7 +81,7 @@ def screen(
         One trial for each candidate, the best first.
     """
     inputs, outputs = data.inputs.shape[1], data.targets.shape[1]
-    method = method or default_fit(inputs, 32)
+    method = method or default_fit(inputs)
     enough = max(REACHED, NOISE_FACTOR * noise)
     widths = WIDTHS[method] if width is None else (width,)
     affordable = [w for w in widths if w * (inputs + 1 + outputs) <= len(data.inputs) * outputs]

@@ -23,6 +23,8 @@ from expand_and_cluster.students.initial import initial_students
 # Above this many input weights of one student, a step of Levenberg-Marquardt (whose solve grows
 # with their cube) costs more than the many epochs of Adam that it replaces.
 MOST_WEIGHTS = 1200
+# Width of students by which the number of inputs decides, before any width is known.
+NARROW = 32
 # Equations that Levenberg-Marquardt sees for every unknown: more only cost time.
 EQUATIONS_PER_WEIGHT = 4
 
@@ -39,8 +41,8 @@ class TrainingData:
         return TrainingData(self.inputs[:count], self.targets[:count])
 
 
-def default_fit(input_size: int, width: int) -> str:
-    """The way of fitting that suits a student of this size."""
+def default_fit(input_size: int, width: int = NARROW) -> str:
+    """The way of fitting that suits a student of this size, or one of so many inputs."""
     small = (input_size + 1) * width <= MOST_WEIGHTS
     return "levenberg_marquardt" if small else "adam"
 
