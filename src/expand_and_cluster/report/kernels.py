@@ -31,10 +31,9 @@ def draw_kernels(
     """
     below = (teacher.shape[1] - 1) // kernel**2
     # Few squares in a row leave room for several channels beside each other.
-    wrap = max(1, 16 // below)
+    wrap = min(max(1, 16 // below), len(teacher))
     lines = -(-len(teacher) // wrap)
-    columns = min(wrap, len(teacher)) * below
-    figure = style.new_figure(9.0, min(9.0, 1.3 + 3.6 * lines / columns))
+    figure = style.new_figure(9.0, min(9.0, 1.3 + 3.6 * lines / (wrap * below)))
     panels = figure.subplots(1, 2)
     limit = float(np.abs(teacher[:, :-1]).max())
     image = None
@@ -77,10 +76,10 @@ def write_kernels(folder: Path) -> list[Path]:
 def _sheet(
     kernels: Float[np.ndarray, "channels below side side"], wrap: int
 ) -> Float[np.ndarray, "rows columns"]:
-    """Kernels on one sheet, a pixel of nothing between them."""
+    """Kernels on one sheet, a pixel of nothing beside each."""
     channels, below, side, _ = kernels.shape
     lines, step = -(-channels // wrap), side + 1
-    sheet = np.full((lines * step - 1, wrap * below * step - 1), np.nan)
+    sheet = np.full((lines * step - 1, wrap * below * step), np.nan)
     for channel in range(channels):
         row, first = divmod(channel, wrap)
         for number in range(below):
