@@ -34,8 +34,8 @@ from expand_and_cluster.verdict.noise import NoiseHypothesis
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
-# Adam's learning rate and batches on this many given pairs or more: small batches at a small rate
-# found most neurons for their time (benchmarks/given_students.py).
+# Adam's learning rate and batches on this many given pairs or more: over as many epochs as a
+# student has, it then held most neurons (benchmarks/given_students.py --epochs 119).
 MANY = 20_000
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 160
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
