@@ -10,9 +10,9 @@ from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job
 from expand_and_cluster.reconstruction.deep_consensus import IMITATES
-from expand_and_cluster.reconstruction.layerwise import (
+from expand_and_cluster.reconstruction.layerwise import LayerwiseSearch
+from expand_and_cluster.reconstruction.layerwise_outcome import (
     LayerwiseOutcome,
-    LayerwiseSearch,
     LayerwiseSettings,
 )
 from expand_and_cluster.recovery import (

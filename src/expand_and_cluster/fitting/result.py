@@ -54,6 +54,18 @@ class Fit:
         last = recorded.shape[1] - 1 - np.argmax(recorded[:, ::-1], axis=1)
         return [int(step) for step in np.where(recorded.any(axis=1), self.steps[last], 0)]
 
+    def part(self, index: int) -> "Fit":
+        """One of the students alone."""
+        curves = self.curves[[index]]
+        seen = np.isfinite(curves[0])
+        return Fit(
+            Network.stack([self.students.student(index)]),
+            self.losses[[index]],
+            self.steps[seen],
+            curves[:, seen],
+            (self.stops[index],),
+        )
+
     @staticmethod
     def untrained(student: Network, loss: float) -> "Fit":
         """A single student as it came."""

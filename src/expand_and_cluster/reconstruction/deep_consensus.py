@@ -1,9 +1,9 @@
 """What students of several hidden layers agree on, in one layer."""
 
 import numpy as np
-from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Layer
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.consensus import (
     LEAST_CONTRIBUTION,
@@ -12,11 +12,12 @@ from expand_and_cluster.reconstruction.consensus import (
     find_consensus,
 )
 from expand_and_cluster.reconstruction.inside import look_inside
+from expand_and_cluster.students.regrown import Ground
 
 # Neurons of two students within this angle are the teacher's: chance does not bring them so near.
 CLOSE = np.pi / 45
-# A student above this mean squared error, and above 30 times the best one's, is no evidence: deep
-# students hold few of the teacher's neurons until they are far below it.
+# A student above this mean squared error, and above 30 times the best one's, is no evidence; where
+# this leaves a single one, the better half is.
 IMITATES = 1e-6
 
 
@@ -30,6 +31,9 @@ def gather_layer(fit: Fit, layer: int, inputs: np.ndarray) -> Population:
     """
     losses = fit.losses
     imitating = losses <= max(IMITATES, 30.0 * float(np.min(losses)))
+    if imitating.sum() < 2:
+        imitating = losses <= np.median(losses)
+    imitating &= np.isfinite(losses)
     shares, vectors = [], []
     fed = None
     for index in range(len(losses)):
@@ -69,16 +73,36 @@ def agree(population: Population, activation: Activation, max_angle: float) -> C
     )
 
 
-def filled_up(
-    consensus: Consensus, population: Population, best: int, activation: Activation
-) -> Float[np.ndarray, "neurons inputs_and_bias"]:
-    """Vectors that students agree on, and those of the best one in place of what is missing."""
-    metric = population.metric_root
-    known = consensus.candidates @ metric
-    own = population.part(population.students == best).vectors
-    free = sign_free(activation)
-    far = [all(_angle(vector @ metric, other, free) > CLOSE for other in known) for vector in own]
-    return np.concatenate([consensus.candidates, own[np.array(far, dtype=bool)]])
+def ground_of(
+    consensus: Consensus,
+    population: Population,
+    below: tuple[Layer, ...],
+    activation: Activation,
+    most: int,
+) -> Ground:
+    """What students may grow from: vectors that students agree on, and what single ones hold.
+
+    Args:
+        consensus: Clusters of the layer.
+        population: Its neurons.
+        below: Rebuilt layers below it.
+        activation: Activation of the hidden layers.
+        most: At most this many known neurons, those that most students hold.
+    """
+    clusters = consensus.selection.clusters
+    order = np.argsort([-len(each.students) for each in clusters], kind="stable")[:most]
+    known = consensus.candidates[order]
+    if not activation.symmetry.scale_free:
+        # Compared by angle, for lengths come later than directions; but a length they have.
+        lengths = np.linalg.norm(population.vectors, axis=1)
+        typical = np.array([np.median(lengths[clusters[each].members]) for each in order])
+        known = known * (typical / np.linalg.norm(known, axis=1))[:, None]
+    measured, nearest = known @ population.metric_root, sign_free(activation)
+    far = np.array([_is_far(each, measured, nearest) for each in population.measured], dtype=bool)
+    if np.max(population.losses[population.imitating]) <= IMITATES:
+        far[:] = False  # They hold all of the teacher: what they do not share is to spare.
+    share = population.contribution[population.students, population.places]
+    return Ground(below, known, population.vectors[far], share[far])
 
 
 def sign_free(activation: Activation) -> bool:
@@ -96,6 +120,7 @@ def close_height(*_: object, **__: object) -> float:
     return float(1.0 - np.cos(CLOSE))
 
 
-def _angle(one: np.ndarray, other: np.ndarray, either_sign: bool) -> float:
-    cosine = float(one @ other / (np.linalg.norm(one) * np.linalg.norm(other)))
-    return float(np.arccos(np.clip(abs(cosine) if either_sign else cosine, -1.0, 1.0)))
+def _is_far(vector: np.ndarray, known: np.ndarray, either_sign: bool) -> bool:
+    """Whether a neuron is none of these."""
+    cosine = known @ vector / (np.linalg.norm(known, axis=1) * np.linalg.norm(vector))
+    return bool(np.all((np.abs(cosine) if either_sign else cosine) < np.cos(CLOSE)))

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,109 +9,43 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter
-from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.fitting.result import Fit, joined
-from expand_and_cluster.reconstruction.consensus import Consensus, Population
+from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.deep_bench import (
     ROWS_MEASURED,
     DeepBench,
     Scored,
 )
 from expand_and_cluster.reconstruction.deep_consensus import (
-    IMITATES,
     agree,
-    filled_up,
     gather_layer,
+    ground_of,
 )
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval, prune_layers
 from expand_and_cluster.reconstruction.inside import answers
-from expand_and_cluster.students.above import FOUND, Above, sharpen, train_above
+from expand_and_cluster.reconstruction.layerwise_outcome import (
+    LayerwiseOutcome,
+    LayerwiseSettings,
+    Stage,
+)
+from expand_and_cluster.reconstruction.layerwise_students import DeepStudents
+from expand_and_cluster.students.above import FOUND
+from expand_and_cluster.students.regrown import Ground
 from expand_and_cluster.students.training import TrainingData
 
 # Widths of the students of later rounds, as a share of the first round's.
 LATER_WIDTHS = (1.5, 1.0, 2.0, 1.25, 1.5)
-# Students that are sharpened at a time, best first; none after one of them has found everything.
-AT_ONCE = 2
+# How often students are regrown from what is known of the first layer, each time from what the
+# last ones agree on: what was missing, or a few degrees off, comes closer.
+LOOKS = 3
 # Students on their way to zero: from here on their neurons are polished and thinned out.
 NEAR = 1e-5
 # Mean squared error from which on neurons are taken out. Many neurons to spare, with large weights
 # that cancel, keep a network from its own rounding: that is only reached without them.
 THINNED = 1e-18
+# Steps of polishing before that: near a minimum a few suffice, and in a flat valley none do.
+WIDE_STEPS = 60
 # Samples that networks are polished on.
 MOST_SAMPLES = 6000
-
-
-@dataclass(frozen=True)
-class LayerwiseSettings:
-    """What a layerwise search may do.
-
-    Attributes:
-        hidden_layers: Number of hidden layers.
-        width: Neurons of a student in every hidden layer that is not rebuilt.
-        students: Students of every stage.
-        seed: Seed of all rounds.
-        max_cluster_angle: Largest median angle within a cluster, in radians.
-        rounds: Most attempts, each with students of its own.
-        noise: Rounding of the answers, in standardised units.
-    """
-
-    hidden_layers: int
-    width: int
-    students: int
-    seed: int
-    max_cluster_angle: float
-    rounds: int
-    noise: float = 0.0
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One layer's students, and what they agree on.
-
-    Attributes:
-        layer: The hidden layer, 0 for the first.
-        fit: The students.
-        population: Their neurons of this layer.
-        consensus: Clusters of these; None where no two neurons took part.
-    """
-
-    layer: int
-    fit: Fit
-    population: Population
-    consensus: Consensus | None
-
-
-@dataclass
-class LayerwiseOutcome:
-    """What a layerwise search found.
-
-    Attributes:
-        best: The best network so far, in standardised coordinates.
-        held_out: Its mean squared error on pairs nobody was fitted to.
-        exact: Whether nothing but rounding is left of its error, on training and held-out pairs.
-        held: Whether the pairs hold every one of its weights.
-        source: How it came about.
-        removals: Neurons removed on the way to it.
-        stages: All stages, in order.
-        rounds: Rounds used.
-    """
-
-    best: Scored | None = None
-    held_out: float = float("inf")
-    exact: bool = False
-    held: bool = False
-    source: str = ""
-    removals: tuple[DeepRemoval, ...] = ()
-    stages: list[Stage] = field(default_factory=list)
-    rounds: int = 0
-
-    def imitating(self) -> list[Network]:
-        """All students that imitate the teacher, of all stages."""
-        return [
-            stage.fit.students.student(int(index))
-            for stage in self.stages
-            for index in np.flatnonzero(stage.fit.losses <= IMITATES)
-        ]
 
 
 class LayerwiseSearch:
@@ -152,7 +85,16 @@ class LayerwiseSearch:
         self.bench = DeepBench(
             data.first(MOST_SAMPLES), noise=settings.noise, deadline=deadline, report=report
         )
-        self._checkpoint = checkpoint
+        self._students = DeepStudents(
+            data,
+            activation,
+            settings.hidden_layers,
+            settings.students,
+            settings.seed,
+            checkpoint,
+            report,
+            deadline,
+        )
         self._report = report
         self._held = held
         self._deadline = deadline
@@ -166,6 +108,8 @@ class LayerwiseSearch:
                 self._finish(start, f"{source} of round {index + 1}")
                 if self._done() or self._late():
                     return self.outcome
+            if self._late():
+                break
         return self.outcome
 
     def _done(self) -> bool:
@@ -179,76 +123,50 @@ class LayerwiseSearch:
         chosen = self.settings
         share = 1.0 if index == 0 else LATER_WIDTHS[(index - 1) % len(LATER_WIDTHS)]
         width = max(2, round(share * chosen.width))
-        rebuilt: tuple[Layer, ...] = ()
+        below: tuple[Layer, ...] = ()
+        wide: list[Fit] = []
         for layer in range(chosen.hidden_layers):
-            stage = self._stage(index, layer, rebuilt, width)
-            self.outcome.stages.append(stage)
-            for student in np.argsort(stage.fit.losses)[:AT_ONCE]:
-                if stage.fit.losses[student] > NEAR:
+            fit = self._students.trained(index, layer, below, width)
+            wide.append(fit)
+            stage = self._stage(layer, fit)
+            ground = self._ground(stage, below, width)
+            for look in range(LOOKS if layer == 0 else 1):
+                if ground is None or self._late():
                     break
-                name = f"student {student} above {layer} rebuilt layers"
-                yield name, stage.fit.students.student(int(student))
-            if np.isfinite(stage.fit.losses[stage.fit.best]):
-                # What there is if nothing comes of this round.
-                student = stage.fit.students.student(stage.fit.best)
-                self._keep(self.bench.score(student), f"student of round {index + 1} as it is", ())
-            if stage.consensus is None or self._late() or layer == chosen.hidden_layers - 1:
-                return
-            best = stage.fit.students.student(stage.fit.best)
-            vectors = filled_up(stage.consensus, stage.population, stage.fit.best, self.activation)
-            vectors = vectors[:width]
-            rebuilt = (*best.layers[:layer], Layer(vectors[:, :-1], vectors[:, -1]))
-
-    def _stage(self, index: int, layer: int, rebuilt: tuple[Layer, ...], width: int) -> Stage:
-        fit = self._trained(index, layer, rebuilt, width)
-        population = gather_layer(fit, layer, self.data.inputs[:ROWS_MEASURED])
-        return Stage(
-            layer,
-            fit,
-            population,
-            agree(population, self.activation, self.settings.max_cluster_angle),
-        )
-
-    def _trained(self, index: int, layer: int, rebuilt: tuple[Layer, ...], width: int) -> Fit:
-        """Students of one stage: all of them by Adam, then sharpened, best first."""
-        chosen = self.settings
-        name = f"layer {layer + 1}, round {index + 1}"
-        memory = Memory(self._checkpoint, f"students-{index}-{layer}", self.activation)
-        rough = memory.load_all()
-        if rough is None:
-            wanted = Above(
-                rebuilt,
-                (width,) * (chosen.hidden_layers - layer),
-                self.activation,
-                chosen.students,
-                chosen.seed,
-                first=index * chosen.students,
-            )
-            rough = train_above(
-                self.data,
-                wanted,
-                report=self._report,
-                stage=f"train students, {name}",
-                deadline=self._deadline,
-            )
-            memory.save_all(rough)
-        order = np.argsort(rough.losses, kind="stable")
-        sharp: list[Fit] = []
-        for first in range(0, len(order), AT_ONCE):
-            some = [int(student) for student in order[first : first + AT_ONCE]]
-            memory = Memory(self._checkpoint, f"sharpened-{index}-{layer}-{first}", self.activation)
-            fit = sharpen(
-                self.data,
-                Network.stack([rough.students.student(student) for student in some]),
-                report=self._report,
-                stage=f"sharpen students, {name}",
-                deadline=self._deadline,
-                memory=memory,
-            )
-            sharp.append(fit)
-            if fit.losses.min() <= FOUND or self._late():
+                # Seldom is a layer much wider than the one below it; every other look allows it.
+                above = width if (index + look) % 2 else min(width, ground.width)
+                fit = self._students.regrown(ground, above, (index, layer, look))
+                stage = self._stage(layer, fit)
+                yield from self._near(stage, FOUND, f"layer {layer + 1} rebuilt")
+                ground = self._ground(stage, below, width)
+            if ground is None or self._late():
                 break
-        return joined(sharp)
+            vectors = ground.known
+            below = (*below, Layer(vectors[:, :-1], vectors[:, -1]))
+        if not self._late() and self._students.can_sharpen(wide[0].students):
+            fit = self._students.sharpened(wide[0], f"wide-{index}")
+            yield from self._near(self._stage(0, fit), NEAR, "no layer rebuilt")
+
+    def _near(self, stage: Stage, least: float, name: str) -> Iterator[tuple[str, Network]]:
+        """The best student if it is on its way to zero; kept as it is if nothing comes of it."""
+        loss = stage.fit.losses[stage.fit.best]
+        if np.isfinite(loss):
+            best = stage.fit.students.student(stage.fit.best)
+            self._keep(self.bench.score(best), f"student with {name} as it is", ())
+            if loss <= least:
+                yield f"student with {name}", best
+
+    def _stage(self, layer: int, fit: Fit) -> Stage:
+        population = gather_layer(fit, layer, self.data.inputs[:ROWS_MEASURED])
+        angle = self.settings.max_cluster_angle
+        stage = Stage(layer, fit, population, agree(population, self.activation, angle))
+        self.outcome.stages.append(stage)
+        return stage
+
+    def _ground(self, stage: Stage, below: tuple[Layer, ...], width: int) -> Ground | None:
+        if stage.consensus is None or len(stage.consensus.candidates) == 0:
+            return None
+        return ground_of(stage.consensus, stage.population, below, self.activation, width)
 
     def _finish(self, start: Network, source: str) -> None:
         """Polish, and if next to nothing is left of the error, take out what is to spare."""
@@ -256,7 +174,7 @@ class LayerwiseSearch:
         now = bench.score(start)
         # Near rounding, wide students only creep: what is to spare keeps them from the floor.
         if now.loss > THINNED:
-            now = bench.polish(now, stage="polish all layers")
+            now = bench.polish(now, steps=WIDE_STEPS, stage="polish all layers")
         removals: tuple[DeepRemoval, ...] = ()
         if bench.at_floor(now) or now.loss <= THINNED:
             now, removals = prune_layers(bench, now, thorough=False)
