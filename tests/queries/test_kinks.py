@@ -55,10 +55,10 @@ def test_kinks_too_near_to_each_other_are_told_with_their_place():
         return near * np.array([1.0, -2.0]) + np.maximum(rows[:, :1] - 0.7, 0.0)
 
     kinks = find_kinks(ask, np.zeros((1, 2)), np.array([[1.0, 0.0]]))
-    np.testing.assert_allclose(kinks.place, [0.7], atol=1e-12)
-    # One stretch, or two if the cut falls between the kinks.
-    assert kinks.unresolved in (1, 2)
+    # The cut falls between the two, so that one of them may be seen on its own.
+    assert kinks.unresolved >= 1
     np.testing.assert_allclose(kinks.near_place, 0.3, atol=1e-6)
+    np.testing.assert_allclose(kinks.place[-1], 0.7, atol=1e-12)
 
 
 def test_a_straight_line_has_no_kink():

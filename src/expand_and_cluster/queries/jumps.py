@@ -54,8 +54,8 @@ def measure_jumps(
 
 
 def rounding_of_jumps(
-    size: float, room: Float[np.ndarray, " *kinks"]
-) -> Float[np.ndarray, " *kinks"]:
+    size: float, room: Float[np.ndarray, " kinks"]
+) -> Float[np.ndarray, " kinks"]:
     """How large a jump rounding alone makes.
 
     Args:

@@ -63,13 +63,15 @@ def judge_above(
     others = _of_no_layer(below, sightings)
     rows = np.linspace(0, len(others) - 1, min(MOST_TESTED, len(others))).astype(int)
     chosen = [others[row] for row in rows]
-    size = float(np.abs(ask(np.array([one.point for one in chosen]))).max()) if chosen else 0.0
+    if not chosen:
+        return AboveTest(0, 0, 0, 0)
+    size = float(np.abs(ask(np.array([one.point for one in chosen]))).max())
+    rounding = rounding_of_jumps(size, np.array([one.room for one in chosen]))
     tested = []
-    for one in chosen:
-        seen = rounding_of_jumps(size, np.array(one.room)) < ROUNDED * float(
-            np.linalg.norm(one.jump)
-        )
-        move = _unfelt(below, one.point, rng) if seen else None
+    for one, wrong in zip(chosen, rounding, strict=True):
+        move = None
+        if wrong < ROUNDED * float(np.linalg.norm(one.jump)):
+            move = _unfelt(below, one.point, rng)
         if move is not None:
             tested.append((one, move))
     strange = tested
