@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from expand_and_cluster.convolutions_verdict import judge_channels, judge_the_rest
 from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
@@ -25,8 +26,6 @@ from expand_and_cluster.recovery import Verdict
 
 # Standard deviation of the questions where the sampler leaves it open.
 SCALE = 1.0
-# Kinks that a channel must explain, besides those it was read off, to count as certain.
-LEAST_VOTES = 5
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,7 +83,8 @@ def recover_convolutions(
 
     Raises:
         InvalidInputError: An argument is refused before any work.
-        QueryBudgetError: `max_queries` does not suffice; `partial` holds the layers found so far.
+        QueryBudgetError: `max_queries` does not suffice; `partial` holds the layers found so
+            far, the last of them with the channels found so far.
         OracleError: The callable failed; `partial` holds the pairs answered so far.
 
     Source: Martinelli et al., appendix A.7, for channels in the place of neurons; Carlini,
@@ -105,16 +105,16 @@ def recover_convolutions(
         try:
             found.append(search.run())
         except QueryBudgetError as error:
-            raise QueryBudgetError(
-                f"max_queries={max_queries} was spent on layer {len(found) + 1} of "
-                f"{len(architecture.layers)}, of which {len(search.vectors)} channels were found.",
-                partial=tuple(one.layer for one in found),
-            ) from error
+            raise _spent(max_queries, architecture, found, search) from error
         if not len(found[-1].votes):
             break
+    verdict = judge_channels(architecture, found)
+    if verdict.identified:
+        below = Below(architecture, [one.layer for one in found], named)
+        verdict = judge_the_rest(verdict, below, found, oracle, rng)
     return ConvRecovery(
         layers=tuple(one.layer for one in found),
-        verdict=_judge(architecture, found),
+        verdict=verdict,
         votes=tuple(one.votes for one in found),
         queries=oracle.asked,
         seconds=time.monotonic() - began,
@@ -128,35 +128,17 @@ def recover_convolutions(
     )
 
 
-def _judge(architecture: Convolutional, found: list[FoundLayer]) -> Verdict:
-    """Identified if no question showed a kink of these layers that their channels do not explain.
-
-    Equations of a kink outnumber the unknowns, so that a kernel which solves them is right; what
-    can be missing is a channel that no question turned on. Confidence is how surely the next kink
-    is explained, after so many that were (Laplace's rule of succession).
-    """
-    reasons = []
-    identified = len(found) == len(architecture.layers)
-    confidence = 1.0
-    for depth, layer in enumerate(found, start=1):
-        weak = sum(votes < LEAST_VOTES for votes in layer.votes)
-        reasons.append(
-            f"layer {depth}: {len(layer.votes)} channels explain {sum(layer.votes)} kinks, "
-            f"{layer.unexplained} are not explained"
-        )
-        if layer.unresolved:
-            reasons.append(
-                f"layer {depth}: {layer.unresolved} times several kinks were too near to each "
-                "other to be told apart"
-            )
-        if weak:
-            reasons.append(f"layer {depth}: {weak} channels explain fewer than {LEAST_VOTES} kinks")
-        if not layer.done:
-            reasons.append(f"layer {depth}: the questions did not come to an end")
-        strange = layer.unexplained or layer.unresolved
-        identified = identified and layer.done and not (weak or strange) and bool(layer.votes)
-        confidence *= (layer.explained + 1) / (layer.explained + 2)
-    return Verdict(identified, confidence if identified else 0.0, tuple(reasons))
+def _spent(
+    max_queries: int, architecture: Convolutional, found: list[FoundLayer], search: ChannelSearch
+) -> QueryBudgetError:
+    """The budget's end, with all channels that were found by then."""
+    count = len(search.vectors)
+    layers = [one.layer for one in found] + ([search.layer()] if count else [])
+    return QueryBudgetError(
+        f"max_queries={max_queries} was spent on layer {len(found) + 1} of "
+        f"{len(architecture.layers)}, of which {count} channels were found.",
+        partial=tuple(layers),
+    )
 
 
 def _check(

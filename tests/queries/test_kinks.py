@@ -49,6 +49,18 @@ def test_two_kinks_in_one_proportion_are_not_taken_for_one():
     np.testing.assert_allclose(kinks.place, [0.2, 0.3, 0.4], atol=1e-12)
 
 
+def test_kinks_too_near_to_each_other_are_told_with_their_place():
+    def ask(rows: np.ndarray) -> np.ndarray:
+        near = np.maximum(rows[:, :1] - 0.3, 0.0) + np.maximum(rows[:, :1] - 0.3 - 1e-8, 0.0)
+        return near * np.array([1.0, -2.0]) + np.maximum(rows[:, :1] - 0.7, 0.0)
+
+    kinks = find_kinks(ask, np.zeros((1, 2)), np.array([[1.0, 0.0]]))
+    # The cut falls between the two, so that one of them may be seen on its own.
+    assert kinks.unresolved >= 1
+    np.testing.assert_allclose(kinks.near_place, 0.3, atol=1e-6)
+    np.testing.assert_allclose(kinks.place[-1], 0.7, atol=1e-12)
+
+
 def test_a_straight_line_has_no_kink():
     ask, *_ = network(0)
     far = np.full((1, 5), 1e3)

@@ -1,7 +1,5 @@
 """Reading channels off kinks, step by step: geometry, derivatives, equations, a whole layer."""
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 from tests.core.test_convolution import ARCHITECTURES, build
@@ -11,12 +9,17 @@ from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.reconstruction.below import Below
+from expand_and_cluster.reconstruction.channel_groups import groups_alike, parts_across
 from expand_and_cluster.reconstruction.channels import ChannelSearch
 from expand_and_cluster.reconstruction.kernel_equations import KinkEquations, solve_kernel
 from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, reach
+from expand_and_cluster.reconstruction.sightings import Sighting
+
+# Those that can be read off kinks: a mean hides which of its values turned on.
+READABLE = [each for each in ARCHITECTURES if all(layer.pool != "average" for layer in each.layers)]
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", READABLE)
 def test_known_layers_give_what_the_network_gives(architecture: Convolutional):
     network = build(architecture)
     below = Below(architecture, network.convolutions, network.activation)
@@ -27,7 +30,7 @@ def test_known_layers_give_what_the_network_gives(architecture: Convolutional):
     np.testing.assert_allclose(outputs, network(rows), rtol=1e-12, atol=1e-12)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", READABLE)
 def test_tangents_are_finite_differences(architecture: Convolutional):
     network = build(architecture)
     below = Below(architecture, network.convolutions, network.activation)
@@ -43,28 +46,27 @@ def test_tangents_are_finite_differences(architecture: Convolutional):
     np.testing.assert_allclose(below.tangents(point, moves), expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES)
+@pytest.mark.parametrize("architecture", READABLE)
 def test_pixels_of_a_unit_are_those_that_change_it(architecture: Convolutional):
-    # All weights and pixels positive, and means for maxima: nothing hides a pixel.
-    averaging = Convolutional(
-        architecture.image,
-        [replace(layer, pool=layer.pool and "average") for layer in architecture.layers],
-    )
-    network = build(averaging)
+    # All weights and pixels positive, so that no unit is off; and in turn each pixel bright, so
+    # that it is in the largest value of every pooling window that looks at it.
+    network = build(architecture)
+    size = architecture.input_size
+    images = np.ones((size, size)) + 1e3 * np.eye(size)
     for depth in range(len(architecture.layers)):
         geometry = LayerGeometry(architecture, depth)
         positive = [
             ConvLayer(np.abs(layer.weight), np.abs(layer.bias), layer.geometry)
             for layer in network.convolutions[: depth + 1]
         ]
-        below = Below(averaging, positive, network.activation)
-        size = architecture.input_size
-        changed = np.abs(below.tangents(np.ones(size), np.eye(size))).sum(axis=1)
+        below = Below(architecture, positive, network.activation)
+        plain = below.features(np.ones((1, size)))
+        changed = np.abs(below.features(images) - plain).sum(axis=1)
         changed = np.moveaxis(changed, 0, -1)
         for i in range(geometry.units):
             for j in range(geometry.units):
                 own = geometry.unit_pixels((i, j))
-                assert set(np.flatnonzero(changed[i, j])) == set(own.tolist())
+                assert set(np.flatnonzero(changed[i, j] > 1e-9)) == set(own.tolist())
 
 
 def test_reach_counts_padding_and_pooling():
@@ -106,6 +108,32 @@ def test_enough_kinks_give_kernel_and_bias():
     np.testing.assert_allclose(sign * found.bias, bias / length, atol=1e-12)
 
 
+def sighting(number: int, jump: float) -> Sighting:
+    """A kink told from others by its number, which bends the first of two outputs so much."""
+    way = np.eye(20)[0]
+    return Sighting(np.full(20, float(number)), way, 1.0, np.array([jump, 1.0]), measured=True)
+
+
+def test_units_that_are_seldom_seen_give_their_channel_together():
+    # Two channels, three kinks needed: no unit shows more than two.
+    rng = np.random.default_rng(0)
+    kernels = rng.normal(size=(2, 20))
+    kinks = []
+    for number in range(12):
+        one = sighting(number, float(number // 2))
+        one.equations = equations(kernels[number % 4 // 2], 0.7, 9, number, 1.0)
+        kinks.append(one)
+    bundles = groups_alike(kinks)
+    assert [len(bundle) for bundle in bundles] == [2] * 6
+    parts = parts_across(bundles, 3, np.random.default_rng(0))
+    solved = [solve_kernel([k.equations for k in part if k.equations]) for part in parts]
+    found = [each.weight for each in solved if each is not None]
+    units = kernels / np.linalg.norm(kernels, axis=1, keepdims=True)
+    alike = np.abs(np.array(found) @ units.T)
+    np.testing.assert_allclose(alike.max(axis=1), 1.0, atol=1e-12)
+    assert set(alike.argmax(axis=1)) == {0, 1}
+
+
 def test_too_few_kinks_and_kinks_of_two_channels_give_nothing():
     rng = np.random.default_rng(0)
     one, other = rng.normal(size=(2, 20))
@@ -118,6 +146,29 @@ def test_too_few_kinks_and_kinks_of_two_channels_give_nothing():
         for k in kinks
     ]
     assert solve_kernel(blind) is None
+
+
+@pytest.mark.parametrize("bias", [4.0, 1.2])
+def test_a_channel_that_is_always_on_gives_kernel_and_bias(bias: float):
+    # Every window of a Gaussian image has a value above zero, so that no unit is seen to turn on.
+    architecture = Convolutional((1, 8, 8), [Conv(3, pool="max")])
+    network = build(architecture)
+    weight = np.asarray(network.convolutions[0].weight)
+    weight = weight / np.linalg.norm(weight.reshape(3, -1), axis=1)[:, None, None, None]
+    layer = ConvLayer(weight, np.array([bias, 0.3, -0.2]), architecture.layers[0])
+    network = network.replace(convolutions=(layer,))
+    rng = np.random.default_rng(0)
+    search = ChannelSearch(
+        Below(architecture, (), network.activation),
+        network,
+        lambda count: 0.5 * rng.normal(size=(count, 64)),
+        rng,
+    )
+    found = search.run()
+    assert found.done
+    off = np.linalg.norm(layer.input_vectors[:, None] - found.layer.input_vectors, axis=-1)
+    assert off.shape == (3, 3)
+    assert off.min(axis=1).max() < 1e-6
 
 
 def test_a_leaky_layer_with_stride_padding_and_three_colours():

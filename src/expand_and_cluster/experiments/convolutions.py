@@ -5,18 +5,21 @@ channels, given data; kernels align well, no number is given. Here questions are
 trained, and kernels must be exact. Dense layers are not rebuilt.
 """
 
+import time
 from pathlib import Path
 
 from expand_and_cluster.convolutions import recover_convolutions
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.core.errors import QueryBudgetError
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.experiment import Experiment
 from expand_and_cluster.experiments.studies import Row, Task, run_study
 from expand_and_cluster.queries.samplers import Gaussian
-from expand_and_cluster.scoring.compare_channels import compare_channels
+from expand_and_cluster.scoring.compare_channels import ChannelComparison, compare_channels
 from expand_and_cluster.teachers.convolutional import convolutional, trained_convolutional
 
 HIDDEN = 32
@@ -37,36 +40,64 @@ def recover_one(task: Task, report: Reporter = silent) -> Row:
     side = 8 if task["dataset"] == "digits" else 28
     architecture = Convolutional((1, side, side), [Conv(3, pool="max") for _ in task["channels"]])
     teacher = _teacher(architecture, task)
-    recovery = recover_convolutions(
-        teacher,
-        architecture,
-        inputs=Gaussian(architecture.input_size, 1.0),
-        max_queries=MAX_QUERIES,
-        seed=0,
-        progress=report,
+    layers, outcome = _recovered(
+        teacher, architecture, task.get("max_queries", MAX_QUERIES), report
     )
-    scores = compare_channels(recovery.layers, teacher)
+    scores = compare_channels(layers, teacher)
+    _keep(scores, architecture, task)
+    absent = sum(teacher.channels[len(layers) :])
+    distances = [float(layer.distances.max()) for layer in scores] + [1.0] * bool(absent)
+    return {
+        "label": f"{task['dataset'] or 'random'} seed {task['seed']}",
+        "dataset": task["dataset"] or "random",
+        "channels": list(teacher.channels),
+        "found_channels": [len(layer.bias) for layer in layers],
+        "missing": sum(layer.missing for layer in scores) + absent,
+        "excess": sum(layer.excess for layer in scores),
+        "max_input_distance": max(distances),
+        **outcome,
+    }
+
+
+def _recovered(
+    teacher: ConvNetwork, architecture: Convolutional, max_queries: int, report: Reporter
+) -> tuple[tuple[ConvLayer, ...], Row]:
+    """Layers as far as the budget goes, and how it went."""
+    began = time.monotonic()
+    try:
+        recovery = recover_convolutions(
+            teacher,
+            architecture,
+            inputs=Gaussian(architecture.input_size, 1.0),
+            max_queries=max_queries,
+            seed=0,
+            progress=report,
+        )
+    except QueryBudgetError as error:
+        return error.partial, {
+            "identified": False,
+            "reasons": [str(error)],
+            "queries": max_queries,
+            "recovery_seconds": time.monotonic() - began,
+        }
+    return recovery.layers, {
+        "identified": recovery.verdict.identified,
+        "reasons": list(recovery.verdict.reasons),
+        "queries": recovery.queries,
+        "recovery_seconds": recovery.seconds,
+    }
+
+
+def _keep(scores: tuple[ChannelComparison, ...], architecture: Convolutional, task: Task) -> None:
+    """Keep kernels for the picture."""
     kept = {
         f"{name}-{depth}": getattr(layer, name)
         for depth, layer in enumerate(scores, start=1)
         for name in ("teacher", "recovered", "distances")
     }
     name = f"{task['dataset'] or 'random'}-{task['seed']}"
-    Checkpoint(Path(task["folder"]) / "kernels").save(
-        name, kept, {"kernels": [layer.kernel for layer in architecture.layers]}
-    )
-    return {
-        "label": f"{task['dataset'] or 'random'} seed {task['seed']}",
-        "dataset": task["dataset"] or "random",
-        "channels": list(teacher.channels),
-        "found_channels": [len(layer.bias) for layer in recovery.layers],
-        "missing": sum(layer.missing for layer in scores),
-        "excess": sum(layer.excess for layer in scores),
-        "identified": recovery.verdict.identified,
-        "max_input_distance": max(float(layer.distances.max()) for layer in scores),
-        "queries": recovery.queries,
-        "recovery_seconds": recovery.seconds,
-    }
+    kernels = [layer.kernel for layer in architecture.layers[: len(scores)]]
+    Checkpoint(Path(task["folder"]) / "kernels").save(name, kept, {"kernels": kernels})
 
 
 def _teacher(architecture: Convolutional, task: Task) -> ConvNetwork:

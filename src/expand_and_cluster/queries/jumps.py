@@ -12,6 +12,8 @@ ASIDE = 0.25
 # Step of a difference, as a share of the distance to the kink: the gradient's other entries must
 # not bring it back to the kink.
 STEP = 0.05
+# Rounding of an answer, relative to the answers' size.
+ROUNDED = 32.0 * np.finfo(np.float64).eps
 
 
 def measure_jumps(
@@ -49,3 +51,15 @@ def measure_jumps(
         start += 2 * count
         found.append(((after[1:] - after[:1]) - (before[1:] - before[:1])) / step)
     return found
+
+
+def rounding_of_jumps(
+    size: float, room: Float[np.ndarray, " kinks"]
+) -> Float[np.ndarray, " kinks"]:
+    """How large a jump rounding alone makes.
+
+    Args:
+        size: Of the answers.
+        room: Distance to the next kink, or less, as given to `measure_jumps`.
+    """
+    return ROUNDED * size / (STEP * ASIDE * room)

@@ -8,10 +8,10 @@ cut in two. Critical points of relu networks: Milli et al. (2019); Carlini, Jagi
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 Ask = Callable[[Float[np.ndarray, "rows inputs"]], Float[np.ndarray, "rows outputs"]]
 
@@ -37,26 +37,21 @@ class Kinks:
         place: Where on it, 0 at its start and 1 at its end.
         room: Distance to the nearest end of the stretch that is known to hold no other kink.
         jump: Slope of the outputs after the kink less that before it, for a step of the whole line.
-        unresolved: Stretches too short to cut in which several kinks remain.
+        near_line: Line of each stretch too short to cut in which several kinks remain.
+        near_place: The middle of each.
     """
 
     line: Int[np.ndarray, " kinks"]
     place: Float[np.ndarray, " kinks"]
     room: Float[np.ndarray, " kinks"]
     jump: Float[np.ndarray, "kinks outputs"]
-    unresolved: int
+    near_line: Int[np.ndarray, " stretches"]
+    near_place: Float[np.ndarray, " stretches"]
 
-
-@dataclass(frozen=True)
-class _Stretches:
-    line: Int[np.ndarray, " stretches"]
-    start: Float[np.ndarray, " stretches"]
-    end: Float[np.ndarray, " stretches"]
-    first: Float[np.ndarray, "stretches outputs"]
-    last: Float[np.ndarray, "stretches outputs"]
-
-    def take(self, rows: np.ndarray) -> "_Stretches":
-        return _Stretches(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+    @property
+    def unresolved(self) -> int:
+        """Number of stretches in which several kinks remain."""
+        return len(self.near_line)
 
 
 def find_kinks(
@@ -72,88 +67,164 @@ def find_kinks(
     Returns:
         The kinks, sorted by line and place. Costs some 10 queries for each.
     """
-    lines = len(starts)
-    first, last = ask(starts), ask(ends)
-    size = max(float(np.abs(first).max()), float(np.abs(last).max()), np.finfo(float).tiny)
-    left = _Stretches(np.arange(lines), np.zeros(lines), np.ones(lines), first, last)
-    found: list[tuple[np.ndarray, ...]] = []
-    ways = ends - starts
-    unresolved = 0
-
-    def at(line: np.ndarray, place: np.ndarray) -> np.ndarray:
-        return ask(starts[line] + place[:, None] * ways[line])
-
+    lines = _Lines(ask, starts, ends)
+    left = lines.whole
+    found, near = [lines.none], [left.take(np.zeros(0, dtype=np.int64))]
     for _ in range(CUTS):
         if not len(left.line):
             break
-        length = left.end - left.start
-        count = len(left.line)
-        near = at(np.tile(left.line, 2), np.concatenate(
-            [left.start + END * length, left.end - END * length]
-        ))  # fmt: skip
+        bent = lines.bent(left)
+        if not len(bent.line):
+            left = near[0]
+            break
+        meeting = lines.confirmed(bent, lines.meeting(bent))
+        found.append(_at_meetings(bent, meeting))
+        short = bent.length <= SHORTEST
+        near.append(bent.take(~meeting.single & short))
+        left = _cut(bent, meeting, ~meeting.single & ~short)
+    return _sorted(found, [*near, left])
+
+
+@dataclass(frozen=True)
+class _Stretches:
+    """Parts of lines, with the outputs at both ends; slopes there once they are asked."""
+
+    line: Int[np.ndarray, " stretches"]
+    start: Float[np.ndarray, " stretches"]
+    end: Float[np.ndarray, " stretches"]
+    first: Float[np.ndarray, "stretches outputs"]
+    last: Float[np.ndarray, "stretches outputs"]
+    before: Float[np.ndarray, "stretches outputs"]
+    after: Float[np.ndarray, "stretches outputs"]
+
+    @property
+    def length(self) -> Float[np.ndarray, " stretches"]:
+        return self.end - self.start
+
+    def take(self, rows: np.ndarray) -> "_Stretches":
+        return _Stretches(*(getattr(self, name)[rows] for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True)
+class _Meeting:
+    """Where the first and the last straight line of each stretch come nearest to each other.
+
+    Attributes:
+        share: Distance from the stretch's start; where they do not meet, of a place to cut.
+        value: The outputs there.
+        single: Whether there is one kink, and no other in the stretch.
+    """
+
+    share: Float[np.ndarray, " stretches"]
+    value: Float[np.ndarray, "stretches outputs"]
+    single: Bool[np.ndarray, " stretches"]
+
+
+class _Lines:
+    """Lines that can be asked at any place."""
+
+    def __init__(self, ask: Ask, starts: np.ndarray, ends: np.ndarray) -> None:
+        self._ask, self._starts, self._ways = ask, starts, ends - starts
+        first, last = ask(starts), ask(ends)
+        size = max(float(np.abs(first).max()), float(np.abs(last).max()), np.finfo(float).tiny)
+        self._tolerance = STRAIGHT * size / END
+        count = len(starts)
+        slopes = np.zeros_like(first)
+        self.whole = _Stretches(
+            np.arange(count), np.zeros(count), np.ones(count), first, last, slopes, slopes
+        )
+        nothing = np.zeros(0)
+        self.none = (np.zeros(0, dtype=np.int64), nothing, nothing, slopes[:0])
+
+    def _at(self, line: np.ndarray, place: np.ndarray) -> np.ndarray:
+        return self._ask(self._starts[line] + place[:, None] * self._ways[line])
+
+    def bent(self, left: _Stretches) -> _Stretches:
+        """The stretches that are not straight, with the slopes at both ends."""
+        length, count = left.length, len(left.line)
+        places = np.concatenate([left.start + END * length, left.end - END * length])
+        near = self._at(np.tile(left.line, 2), places)
         before = (near[:count] - left.first) / (END * length)[:, None]
         after = (left.last - near[count:]) / (END * length)[:, None]
-        jump = after - before
         rise = left.last - left.first
-        straight = np.maximum(
-            np.abs(rise - before * length[:, None]), np.abs(jump) * length[:, None]
+        off = np.maximum(
+            np.abs(rise - before * length[:, None]), np.abs(after - before) * length[:, None]
         ).max(axis=1)
-        bent = straight > STRAIGHT * size / END
-        # Where the first and the last straight line come nearest to each other.
-        gap = after * length[:, None] - rise
+        return replace(left, before=before, after=after).take(off > self._tolerance)
+
+    def meeting(self, bent: _Stretches) -> _Meeting:
+        """Where the straight lines at both ends meet, and whether the answer there is theirs."""
+        length, jump = bent.length, bent.after - bent.before
+        gap = bent.after * length[:, None] - (bent.last - bent.first)
         share = np.sum(jump * gap, axis=1) / np.maximum(np.sum(jump**2, axis=1), 1e-300)
         inside = (share > END * length) & (share < (1.0 - END) * length)
         share = np.where(inside, share, CUT * length)
-        bent_rows = np.flatnonzero(bent)
-        left, share, before = left.take(bent_rows), share[bent_rows], before[bent_rows]
-        after = after[bent_rows]
-        inside, jump, length = inside[bent_rows], jump[bent_rows], length[bent_rows]
-        if not len(left.line):
-            break
-        met = at(left.line, left.start + share)
-        coming = left.first + before * share[:, None]
-        going = left.last - after * (length - share)[:, None]
-        off = np.maximum(np.abs(met - coming), np.abs(met - going)).max(axis=1)
-        one = inside & (off <= STRAIGHT * size / END)
-        room = np.minimum(share, length - share)
-        # Two kinks of one neuron bend all outputs alike, so that the lines outside them may meet
-        # elsewhere, on either: only a bend at the place itself is a kink there.
-        near, aside = np.flatnonzero(one), END * room[one]
-        count = len(near)
-        if count:
-            around = at(
-                np.tile(left.line[near], 2),
-                np.tile((left.start + share)[near], 2) + np.concatenate([-aside, aside]),
-            )
-            coming, going = coming[near], going[near]
-            off = np.maximum(
-                np.abs(around[:count] - (coming - aside[:, None] * before[near])),
-                np.abs(around[count:] - (going + aside[:, None] * after[near])),
-            ).max(axis=1)
-            one[near] = off <= STRAIGHT * size / END
-            # Another kink may stand just there, and a cut through it would hide it from both sides.
-            others = ~one[near]
-            share[near[others]] -= aside[others]
-            met[near[others]] = around[:count][others]
-        found.append((left.line[one], (left.start + share)[one], room[one], jump[one]))
-        rest = np.flatnonzero(~one & (length > SHORTEST))
-        unresolved += int(np.sum(~one & (length <= SHORTEST)))
-        # The meeting point of a stretch with several kinks is as good a cut as any: its answer is
-        # known already.
-        cut, value = (left.start + share)[rest], met[rest]
-        left = left.take(rest)
-        left = _Stretches(
-            np.tile(left.line, 2),
-            np.concatenate([left.start, cut]),
-            np.concatenate([cut, left.end]),
-            np.concatenate([left.first, value]),
-            np.concatenate([value, left.last]),
-        )
-    unresolved += len(left.line)
-    if not found:
-        nothing = np.zeros(0)
-        jumps = np.zeros((0, first.shape[1]))
-        return Kinks(np.zeros(0, dtype=np.int64), nothing, nothing, jumps, unresolved)
+        value = self._at(bent.line, bent.start + share)
+        coming, going = _foretold(bent, share)
+        off = np.maximum(np.abs(value - coming), np.abs(value - going)).max(axis=1)
+        return _Meeting(share, value, inside & (off <= self._tolerance))
+
+    def confirmed(self, bent: _Stretches, meeting: _Meeting) -> _Meeting:
+        """The meeting, `single` only where there is a bend at the place itself.
+
+        Two kinks of one neuron bend all outputs alike, so that the lines outside them may meet
+        elsewhere, on either.
+        """
+        rows = np.flatnonzero(meeting.single)
+        if not len(rows):
+            return meeting
+        some, share, count = bent.take(rows), meeting.share[rows], len(rows)
+        aside = END * np.minimum(share, some.length - share)
+        places = np.concatenate([share - aside, share + aside]) + np.tile(some.start, 2)
+        around = self._at(np.tile(some.line, 2), places)
+        coming, going = _foretold(some, share)
+        off = np.maximum(
+            np.abs(around[:count] - (coming - aside[:, None] * some.before)),
+            np.abs(around[count:] - (going + aside[:, None] * some.after)),
+        ).max(axis=1)
+        others = off > self._tolerance
+        moved, value, single = meeting.share.copy(), meeting.value.copy(), meeting.single.copy()
+        single[rows[others]] = False
+        # Another kink may stand just there, and a cut through it would hide it from both sides.
+        moved[rows[others]] -= aside[others]
+        value[rows[others]] = around[:count][others]
+        return _Meeting(moved, value, single)
+
+
+def _foretold(bent: _Stretches, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the first and the last straight line say at a place."""
+    coming = bent.first + bent.before * share[:, None]
+    return coming, bent.last - bent.after * (bent.length - share)[:, None]
+
+
+def _at_meetings(bent: _Stretches, meeting: _Meeting) -> tuple[np.ndarray, ...]:
+    """Line, place, room and jump of the kinks that stand alone."""
+    one, share = meeting.single, meeting.share
+    room = np.minimum(share, bent.length - share)
+    return bent.line[one], (bent.start + share)[one], room[one], (bent.after - bent.before)[one]
+
+
+def _cut(bent: _Stretches, meeting: _Meeting, rows: Bool[np.ndarray, " stretches"]) -> _Stretches:
+    """Both parts of stretches with several kinks.
+
+    The meeting point is as good a cut as any: its answer is known already.
+    """
+    left, value = bent.take(rows), meeting.value[rows]
+    place = left.start + meeting.share[rows]
+    return _Stretches(
+        np.tile(left.line, 2),
+        np.concatenate([left.start, place]),
+        np.concatenate([place, left.end]),
+        np.concatenate([left.first, value]),
+        np.concatenate([value, left.last]),
+        np.tile(left.before, (2, 1)),
+        np.tile(left.after, (2, 1)),
+    )
+
+
+def _sorted(found: list[tuple[np.ndarray, ...]], near: list[_Stretches]) -> Kinks:
     line, place, room, jump = (np.concatenate(part) for part in zip(*found, strict=True))
     order = np.lexsort((place, line))
-    return Kinks(line[order], place[order], room[order], jump[order], unresolved)
+    near_line = np.concatenate([each.line for each in near])
+    middle = np.concatenate([0.5 * (each.start + each.end) for each in near])
+    return Kinks(line[order], place[order], room[order], jump[order], near_line, middle)

@@ -30,6 +30,8 @@ class Below:
         architecture: Of the whole network.
         layers: The first layers, from the image on; none is an identity.
         activation: Of all layers, linear on either side of zero.
+
+    Pooling takes the largest value, or there is none.
     """
 
     def __init__(
@@ -105,15 +107,10 @@ def _pool_both(
     if geometry.pool is None:
         return values, values if turns is None else turns
     groups = pooling_groups(values, geometry.pool_size)
-    if geometry.pool == "average":
-        mean = groups.mean(axis=-1)
-        if turns is None:
-            return mean, mean
-        return mean, pooling_groups(turns, geometry.pool_size).mean(axis=-1)
+    largest = groups.max(axis=-1)
     if turns is None:
-        largest = groups.max(axis=-1)
         return largest, largest
     chosen = groups.argmax(axis=-1)[..., None]
     turned = pooling_groups(turns, geometry.pool_size)
     at = np.broadcast_to(chosen, (*turned.shape[:-1], 1))
-    return groups.max(axis=-1), np.take_along_axis(turned, at, axis=-1)[..., 0]
+    return largest, np.take_along_axis(turned, at, axis=-1)[..., 0]

@@ -1,4 +1,4 @@
-"""Kinks of one channel together: how they are grouped, which parts are tried, the kernel's sign."""
+"""Kinks of one channel together: how they are grouped, what is tried, the kernel's sign."""
 
 from collections.abc import Iterator, Sequence
 
@@ -12,6 +12,8 @@ from expand_and_cluster.reconstruction.sightings import Sighting
 ALIKE = 1e-5
 # Parts of a group that are tried where the whole has no solution.
 TRIES = 8
+# Choices of kinks of several units.
+TRIES_ACROSS = 64
 
 
 def groups_alike(sightings: Sequence[Sighting]) -> list[list[Sighting]]:
@@ -50,6 +52,28 @@ def parts_of(
             yield [group[k] for k in rng.choice(len(group), enough, replace=False)]
 
 
+def parts_across(
+    bundles: Sequence[list[Sighting]], least: int, rng: np.random.Generator
+) -> Iterator[list[Sighting]]:
+    """Kinks of several units at a time: all units of a channel have the same kernel.
+
+    A channel that is seldom on shows each of its units too seldom; what is left unexplained in the
+    end belongs to few channels, so that a part chosen at random is soon of a single one.
+
+    Args:
+        bundles: Kinks that bend the outputs alike, and so belong together.
+        least: Kinks without which there are fewer equations than unknowns.
+        rng: Source of randomness.
+    """
+    for _ in range(TRIES_ACROSS):
+        wanted, part = int(rng.integers(least + 1, 2 * least + 3)), []
+        for number in rng.permutation(len(bundles)):
+            part += bundles[number]
+            if len(part) >= wanted:
+                yield part
+                break
+
+
 def sign_of(kernel: Kernel, sightings: Sequence[Sighting], below: Below) -> float:
     """The sign with which every kink is one of the largest value of its pooling window.
 
@@ -63,7 +87,8 @@ def sign_of(kernel: Kernel, sightings: Sequence[Sighting], below: Below) -> floa
     """
     layer = below.architecture.layers[below.depth]
     points = np.array([one.point for one in sightings])
-    values = below.windows(points, layer) @ kernel.weight + kernel.bias
+    # Without a bias there are only kinks between two positions, and differences do not show it.
+    values = below.windows(points, layer) @ kernel.weight + (kernel.bias or 0.0)
     votes = 0
     for one, grid in zip(sightings, values, strict=True):
         assert one.equations is not None

@@ -8,6 +8,7 @@ determine the channel's kernel and bias; from then on its kinks are recognised. 
 when questions show no kink of this layer that its known channels do not explain.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,11 +17,18 @@ from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.reconstruction.below import Below
-from expand_and_cluster.reconstruction.channel_groups import groups_alike, parts_of, sign_of
-from expand_and_cluster.reconstruction.kernel_equations import solve_kernel
+from expand_and_cluster.reconstruction.biases import bias_of
+from expand_and_cluster.reconstruction.channel_groups import (
+    groups_alike,
+    parts_across,
+    parts_of,
+    sign_of,
+)
+from expand_and_cluster.reconstruction.kernel_equations import Kernel, solve_kernel
 from expand_and_cluster.reconstruction.kink_lines import Draw, KinkLines, Place
 from expand_and_cluster.reconstruction.known_kinks import channels_at, of_layers_below
 from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry
+from expand_and_cluster.reconstruction.open_kinks import OpenKinks
 from expand_and_cluster.reconstruction.sightings import Sighting, SightingReader
 
 # Rounds of lines around one unit before another is tried.
@@ -34,8 +42,8 @@ QUIET, EXPLAINED = 4, 30
 # Share of kinks that may stay unexplained in such a round, so that two which coincide do not keep
 # the search from ending; the verdict does not tolerate them.
 STRAY = 0.02
-# Kinks that are compared with the channels at once: their windows are written out.
-PIECE = 256
+# Searches for biases that may fail, each of some thousand questions.
+MOST_TRIES = 20
 # Rounds after which the search is given up; the longest that was followed came to 43.
 MOST_ROUNDS = 400
 
@@ -52,6 +60,7 @@ class FoundLayer:
         explained: Kinks of these rounds that the channels explain.
         unexplained: Kinks of the layer, in any round, that no channel explains in the end.
         unresolved: Stretches of lines, in any round, with several kinks too near to be told apart.
+        above: Kinks, in any round, whose gradient jumps in other pixels than a unit's.
     """
 
     layer: ConvLayer
@@ -61,6 +70,7 @@ class FoundLayer:
     explained: int
     unexplained: int
     unresolved: int
+    above: tuple[Sighting, ...]
 
 
 class ChannelSearch:
@@ -93,23 +103,24 @@ class ChannelSearch:
         self.least = -(-size // self.geometry.pixels_of_a_position)
         self.vectors = np.zeros((0, size + 1))
         self.votes = np.zeros(0, dtype=np.int64)
-        # Kinks that no channel explains: around the present unit, and points of earlier ones.
-        self.open: list[Sighting] = []
-        self.behind: list[np.ndarray] = []
+        self.open = OpenKinks(below)
+        self.above: list[Sighting] = []
         self.unresolved = 0
+        # Searches for a bias that found none.
+        self.tries = 0
 
     def run(self) -> FoundLayer:
         """Ask until nothing new is seen."""
         rounds, around, quiet, explained = 0, 0, 0, 0
         place = self.lines.place()
         while quiet < QUIET and rounds < MOST_ROUNDS:
+            before = len(self.vectors)
             # In the first layer one kink is enough, and after a quiet round others are wanted.
             if around == ROUNDS or quiet or not self.below.depth:
-                place = self.lines.place()
+                place, around = self.lines.place(), 0
                 # Elsewhere units bend the outputs in other proportions.
-                self.behind += [one.point for one in self.open]
-                self.open, around = [], 0
-            before = len(self.vectors)
+                self.open.move_on()
+                self._solve_across()
             known, new = self._round(place)
             self._solve_all()
             rounds, around = rounds + 1, around + 1
@@ -118,44 +129,53 @@ class ChannelSearch:
             note = f"{len(self.vectors)} channels, {known} kinks explained, {new} new"
             stage = f"read channels of layer {self.below.depth + 1}"
             self.report(Progress(stage, rounds, note=note))
+        return self._found(rounds, quiet >= QUIET and explained >= EXPLAINED, explained)
+
+    def layer(self) -> ConvLayer:
+        """The channels found so far."""
         kernel = self.geometry.layer.kernel
         weight = self.vectors[:, :-1].reshape(len(self.vectors), -1, kernel, kernel)
-        layer = ConvLayer(weight, self.vectors[:, -1], self.geometry.layer)
-        done = quiet >= QUIET and explained >= EXPLAINED
+        return ConvLayer(weight, self.vectors[:, -1], self.geometry.layer)
+
+    def _found(self, rounds: int, done: bool, explained: int) -> FoundLayer:
         return FoundLayer(
-            layer,
+            self.layer(),
             tuple(self.votes.tolist()),
             rounds,
             done,
             explained,
-            self._unexplained(),
+            len(self.open.all),
             self.unresolved,
+            tuple(self.above),
         )
-
-    def _unexplained(self) -> int:
-        """Kinks of all rounds that none of the channels found by now explains."""
-        count = len(self.open)
-        for start in range(0, len(self.behind), PIECE):
-            points = np.array(self.behind[start : start + PIECE])
-            count += int((~channels_at(self.below, self.vectors, points).any(axis=1)).sum())
-        return count
 
     def _round(self, place: Place) -> tuple[int, int]:
         """Ask along some lines; kinks explained, and new."""
-        kinks, unresolved = self.lines.kinks(place)
+        shown = self.rng.permutation(len(self.open.here)) if self.below.depth else []
+        kinks, unresolved = self.lines.kinks(place, [self.open.here[row] for row in shown])
         self.unresolved += unresolved
         points = np.array([one.point for one in kinks]).reshape(len(kinks), -1)
         rest = np.flatnonzero(~of_layers_below(self.below, points))
         hits = channels_at(self.below, self.vectors, points[rest])
         self.votes = self.votes + hits.sum(axis=0)
         known = hits.any(axis=1)
-        new = self.reader.of_this_layer([kinks[k] for k in rest[~known]])
-        self.open += new
+        new, above = self.reader.parted([kinks[k] for k in rest[~known]])
+        self.open.here += new
+        self.above += above
         return int(known.sum()), len(new)
 
     def _solve_all(self) -> None:
-        while any(self._try(group) for group in groups_alike(self.open)):
+        while any(self._try(group) for group in groups_alike(self.open.here)):
             pass
+
+    def _solve_across(self) -> None:
+        """Solve for channels from kinks of several units, of which each has too few."""
+        while len(self.open.behind) > self.least:
+            self.reader.read(_strongest(self.open.behind)[:MOST_MEASURED])
+            usable = [one for one in self.open.behind if one.equations is not None]
+            parts = parts_across(groups_alike(usable), self.least, self.rng)
+            if not any(map(self._take, parts)):
+                break
 
     def _try(self, group: list[Sighting]) -> bool:
         """Measure kinks of a group until they give a channel."""
@@ -165,11 +185,7 @@ class ChannelSearch:
                 map(self._take, parts_of(usable, self.least, self.rng))
             ):
                 return True
-            # The strongest first: their places and jumps are known best.
-            fresh = sorted(
-                (one for one in group if not one.measured),
-                key=lambda one: -one.room * float(np.linalg.norm(one.jump)),
-            )
+            fresh = _strongest(group)
             fresh = fresh[: min(MEASURED, MOST_MEASURED - (len(group) - len(fresh)))]
             if not fresh:
                 return False
@@ -181,19 +197,32 @@ class ChannelSearch:
         kernel = solve_kernel([one.equations for one in usable if one.equations is not None])
         if kernel is None:
             return False
-        sign = sign_of(kernel, usable, self.below)
-        vector = sign * np.append(kernel.weight, kernel.bias)
-        solved = set(map(id, usable))
-        if len(self.vectors) and np.linalg.norm(self.vectors - vector, axis=1).min() < SAME:
-            # Found again from kinks whose places are too uncertain to be recognised.
-            self.open = [one for one in self.open if id(one) not in solved]
-            return True
-        self.vectors = np.concatenate([self.vectors, vector[None]])
-        hits = channels_at(self.below, self.vectors, np.array([one.point for one in self.open]))
-        self.votes = np.append(self.votes, int(hits[:, -1].sum()))
-        self.open = [
-            one
-            for one, hit in zip(self.open, hits, strict=True)
-            if not hit.any() and id(one) not in solved
-        ]
+        vector = self._vector(kernel, usable)
+        if vector is None:
+            return False
+        self.open.drop(usable)
+        # Found again, perhaps, from kinks whose places are too uncertain to be recognised.
+        if not len(self.vectors) or np.linalg.norm(self.vectors - vector, axis=1).min() >= SAME:
+            # Kinks besides those that it takes to determine a kernel.
+            spare = len(usable) - self.least
+            self.vectors = np.concatenate([self.vectors, vector[None]])
+            self.votes = np.append(self.votes, spare + self.open.explained_by(vector))
         return True
+
+    def _vector(self, kernel: Kernel, usable: list[Sighting]) -> np.ndarray | None:
+        """Kernel and bias with their sign; None where the bias stays open."""
+        sign = sign_of(kernel, usable, self.below)
+        if kernel.bias is not None:
+            return sign * np.append(kernel.weight, kernel.bias)
+        if self.tries >= MOST_TRIES:
+            return None
+        one = max(usable, key=lambda one: one.room * float(np.linalg.norm(one.jump)))
+        bias = bias_of(sign * kernel.weight, one, self.below, self.lines, self.rng)
+        self.tries += bias is None
+        return None if bias is None else np.append(sign * kernel.weight, bias)
+
+
+def _strongest(sightings: Sequence[Sighting]) -> list[Sighting]:
+    """Those not measured yet, the strongest first: their places and jumps are known best."""
+    fresh = [one for one in sightings if not one.measured]
+    return sorted(fresh, key=lambda one: -one.room * float(np.linalg.norm(one.jump)))

@@ -42,10 +42,15 @@ class KinkEquations:
 
 @dataclass(frozen=True, eq=False)
 class Kernel:
-    """A kernel of length 1 and its bias; which of the two signs is open."""
+    """A kernel of length 1 and its bias; which of the two signs is open.
+
+    Attributes:
+        weight: The kernel.
+        bias: None where all kinks are between two positions: it is the same at both.
+    """
 
     weight: Float[np.ndarray, " size"]
-    bias: float
+    bias: float | None
 
 
 def solve_kernel(equations: Sequence[KinkEquations]) -> Kernel | None:
@@ -55,16 +60,19 @@ def solve_kernel(equations: Sequence[KinkEquations]) -> Kernel | None:
         equations: At least one; all of the same channel if there is to be a solution.
     """
     size, count = len(equations[0].window), len(equations)
+    biased = any(len(each.positions) == 1 for each in equations)
+    first = size + biased
     blocks = []
     for number, each in enumerate(equations):
-        block = np.zeros((len(each.gradient) + 1, size + 1 + count))
+        block = np.zeros((len(each.gradient) + 1, first + count))
         block[:-1, :size] = each.tangents
-        block[:-1, size + 1 + number] = -each.gradient / np.linalg.norm(each.gradient)
+        block[:-1, first + number] = -each.gradient / np.linalg.norm(each.gradient)
         block[-1, :size] = each.window
-        block[-1, size] = float(len(each.positions) == 1)
+        if biased:
+            block[-1, size] = float(len(each.positions) == 1)
         blocks.append(block)
     # Rows of zeros where there is one equation less than unknowns: just enough for one solution.
-    matrix = np.concatenate([*blocks, np.zeros((1, size + 1 + count))])
+    matrix = np.concatenate([*blocks, np.zeros((1, first + count))])
     lengths = np.linalg.norm(matrix, axis=0)
     if len(matrix) < matrix.shape[1] or np.any(lengths < SHOWN):
         return None
@@ -73,4 +81,5 @@ def solve_kernel(equations: Sequence[KinkEquations]) -> Kernel | None:
         return None
     solution = rows[-1] / lengths
     length = float(np.linalg.norm(solution[:size]))
-    return Kernel(solution[:size] / length, float(solution[size]) / length)
+    bias = float(solution[size]) / length if biased else None
+    return Kernel(solution[:size] / length, bias)

@@ -1,12 +1,12 @@
 """Lines on which kinks of one layer are looked for: one pixel changes, among fresh surroundings."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
-from expand_and_cluster.queries.kinks import Ask, find_kinks
+from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
 from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, Position
 from expand_and_cluster.reconstruction.sightings import Sighting
 
@@ -24,7 +24,13 @@ MARGIN = 1.0 / 3.0
 BLOCK, STRENGTHS = 4, (0.1, 3.0)
 # Largest distance from a kink at which its jump is measured, in standard deviations of an input.
 NEAR = 4e-4
+# Kinks too near to each other are looked at beside the line: how far, on how long a line, in
+# standard deviations of an input, and how many times at most.
+SHIFT, WINDOW, BESIDES = 1e-3, 0.1, 3
+# Range of how far surroundings are changed that showed a unit, in the same units.
+ASIDE = (0.1, 1.0)
 
+Rows = Float[np.ndarray, "rows inputs"]
 Draw = Callable[[int], Float[np.ndarray, "rows inputs"]]
 
 
@@ -64,8 +70,13 @@ class KinkLines:
         brighter = BRIGHTER if self.geometry.depth else 1.0
         return Place((int(row), int(column)), brighter * self.draw(1)[0])
 
-    def kinks(self, place: Place) -> tuple[list[Sighting], int]:
+    def kinks(self, place: Place, shown: Sequence[Sighting] = ()) -> tuple[list[Sighting], int]:
         """All kinks on some lines of one pixel each, of whatever layer.
+
+        Args:
+            place: The unit that lines go through.
+            shown: Kinks near which half of the lines pass: their surroundings show a unit that
+                others may seldom show.
 
         Returns:
             The kinks, and the number of stretches with several kinks too near to be told apart.
@@ -73,20 +84,54 @@ class KinkLines:
         own = self.geometry.unit_pixels(place.unit)
         starts = np.tile(place.background, (LINES, 1))
         starts[:, own] = self._surroundings(LINES)[:, own]
+        for row, one in zip(range(LINES // 2), shown, strict=False):
+            aside = self.rng.uniform(*ASIDE) * self.spread * self.rng.standard_normal(len(own))
+            starts[row, own] = one.point[own] + aside
         margin = MARGIN if self.geometry.depth else 0.0
         pixels = self.rng.choice(self.geometry.unit_pixels(place.unit, margin), size=LINES)
         ways = np.zeros_like(starts)
         ways[np.arange(LINES), pixels] = 1.0
         length = 2.0 * HALF_LINE * self.spread
         starts = starts - 0.5 * length * ways
-        kinks = find_kinks(self.ask, starts, starts + length * ways)
-        points = starts[kinks.line] + length * kinks.place[:, None] * ways[kinks.line]
-        room = np.minimum(kinks.room * length, NEAR * self.spread)
+        found, kinks = self.along(starts, starts + length * ways)
+        near = ways[kinks.near_line]
+        middles = starts[kinks.near_line] + length * kinks.near_place[:, None] * near
+        for _ in range(BESIDES):
+            if not len(near):
+                break
+            more, apart = self._beside(middles, near)
+            found += more
+            middles, near = middles[~apart], near[~apart]
+        return found, len(near)
+
+    def along(self, starts: Rows, ends: Rows) -> tuple[list[Sighting], Kinks]:
+        """Kinks on any lines, as sightings and as they were found."""
+        kinks = find_kinks(self.ask, starts, ends)
+        length = np.linalg.norm(ends - starts, axis=1)
+        ways = (ends - starts) / length[:, None]
+        far = length[kinks.line]
+        points = starts[kinks.line] + (far * kinks.place)[:, None] * ways[kinks.line]
+        room = np.minimum(kinks.room * far, NEAR * self.spread)
+        jumps = kinks.jump / far[:, None]
         found = [
-            Sighting(point, ways[line], float(free), jump / length)
-            for point, line, free, jump in zip(points, kinks.line, room, kinks.jump, strict=True)
+            Sighting(point, ways[line], float(free), jump)
+            for point, line, free, jump in zip(points, kinks.line, room, jumps, strict=True)
         ]
-        return found, kinks.unresolved
+        return found, kinks
+
+    def _beside(
+        self, middles: Rows, ways: Rows
+    ) -> tuple[list[Sighting], Bool[np.ndarray, " stretches"]]:
+        """Kinks on short lines beside stretches with several, and whether they stand apart there.
+
+        With so many kinks on a line, two come near to each other by chance; they part on one
+        beside it, where each is seen.
+        """
+        aside = SHIFT * self.spread * self.rng.standard_normal(middles.shape)
+        starts = middles + aside - 0.5 * WINDOW * self.spread * ways
+        found, kinks = self.along(starts, starts + WINDOW * self.spread * ways)
+        rows = np.arange(len(middles))
+        return found, np.isin(rows, kinks.line) & ~np.isin(rows, kinks.near_line)
 
     def _surroundings(self, count: int) -> Float[np.ndarray, "rows inputs"]:
         """Questions of many kinds: channels of upper layers may answer to none of the sampler's.

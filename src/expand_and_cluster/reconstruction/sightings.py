@@ -60,8 +60,8 @@ class SightingReader:
         """Measure nothing yet."""
         self.below, self.geometry, self.ask, self.rng = below, geometry, ask, rng
 
-    def of_this_layer(self, sightings: Sequence[Sighting]) -> list[Sighting]:
-        """Those whose gradient does not jump outside this layer's units: not of a layer above."""
+    def parted(self, sightings: Sequence[Sighting]) -> tuple[list[Sighting], list[Sighting]]:
+        """Those whose gradient jumps only within this layer's units, and those of a layer above."""
         moves = []
         for one in sightings:
             move = self.rng.standard_normal(self.below.architecture.input_size)
@@ -69,11 +69,12 @@ class SightingReader:
             if box is not None:
                 move[self.geometry.pixels(box)] = 0.0
             moves.append(move[None] / max(float(np.linalg.norm(move)), 1.0))
-        return [
-            one
-            for one, jump in zip(sightings, self._measure(sightings, moves), strict=True)
-            if np.linalg.norm(jump[0]) < OUTSIDE * np.linalg.norm(one.jump)
-        ]
+        own: list[Sighting] = []
+        above: list[Sighting] = []
+        for one, jump in zip(sightings, self._measure(sightings, moves), strict=True):
+            within = np.linalg.norm(jump[0]) < OUTSIDE * np.linalg.norm(one.jump)
+            (own if within else above).append(one)
+        return own, above
 
     def read(self, sightings: Sequence[Sighting]) -> None:
         """Measure jumps, and write down what they say about the kernel.
