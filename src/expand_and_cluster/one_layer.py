@@ -21,7 +21,8 @@ from expand_and_cluster.preparation import (
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
-from expand_and_cluster.reconstruction.search import Search, SearchSettings
+from expand_and_cluster.reconstruction.search import Search
+from expand_and_cluster.reconstruction.starts import SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
@@ -97,10 +98,11 @@ def _settings(job: Job, width: int) -> SearchSettings:
     inputs = prepared.training.inputs.shape[1]
     method = request.fit or default_fit(inputs, width)
     steps = rate = batch = None
+    given = request.pairs is not None and len(prepared.training.inputs) >= MANY and method == "adam"
     if job.answers.subspace is not None and method == "adam":
         steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
         rate = RATE_WITHIN
-    elif request.pairs is not None and len(prepared.training.inputs) >= MANY:
+    elif given:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
     return SearchSettings(
         width=width,
@@ -114,6 +116,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         steps=steps,
         learning_rate=rate,
         batch_size=batch,
+        given=given,
     )
 
 

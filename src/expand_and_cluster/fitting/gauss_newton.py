@@ -16,6 +16,11 @@ is seen with the slopes of these samples.
 
 Residuals, losses and output weights are computed in double precision, so that steps converge to
 rounding whatever precision the products have.
+
+A long step is often spoiled by a handful of samples, whose pre-activations it moves so far that
+the linear model fails there (images with a pixel that hardly any other has). What it leaves then
+lies in a few directions, which a few iterations at the new point undo: a second-order correction
+(Nocedal & Wright 2006, section 18.3), after which the step is judged.
 """
 
 import time
@@ -24,6 +29,7 @@ from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Network
@@ -34,6 +40,7 @@ from expand_and_cluster.fitting.conjugate_gradients import (
 )
 from expand_and_cluster.fitting.projection import (
     Frame,
+    Point,
     evaluate,
     network_at,
     slopes_gradient,
@@ -45,6 +52,9 @@ LEAST_DAMPING = 1e-12
 MOST_DAMPING = 1e3
 # Multiple of the target below which rounding decides: a step that gains less there is the last one.
 SIGHT, GAIN = 100.0, 4.0
+# Corrections of a step that left more than this multiple of the loss that its model predicts, at
+# most so many, each of at most so many iterations and to this tolerance.
+OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 # A step in single precision that leaves more than this share of the loss is followed by double.
 SLOW = 0.5
 
@@ -96,10 +106,10 @@ class GaussNewton:
         """Solve for the output weights of the first network; no step is taken yet."""
         self._network = network
         self._frame = frame
-        self._settings = settings or GaussNewtonSettings()
+        self.settings = settings or GaussNewtonSettings()
         self._deadline = deadline
-        self._damping = self._settings.damping
-        self._single = self._settings.single
+        self._damping = self.settings.damping
+        self._single = self.settings.single
         everyone = np.ones(network.hidden_widths[0])
         with double():
             self._present = jnp.asarray(everyone if present is None else present.astype(float))
@@ -113,7 +123,7 @@ class GaussNewton:
 
     def run(self) -> Iterator[None]:
         """Descend until a reason to stop; yields after every step."""
-        chosen = self._settings
+        chosen = self.settings
         while True:
             reason = self._reason()
             if reason is not None:
@@ -136,12 +146,17 @@ class GaussNewton:
         """The network as it stands."""
         return network_at(self._vectors, self._point, self._network)
 
+    @property
+    def damping(self) -> float:
+        """Damping of the next step, in units of the mean curvature."""
+        return self._damping
+
     def _reason(self) -> StopReason | None:
         if not np.isfinite(self.loss):
             return StopReason.DIVERGED
-        if self.loss <= self._settings.target or self._settled():
+        if self.loss <= self.settings.target or self._settled():
             return StopReason.TARGET
-        if self.step >= self._settings.steps:
+        if self.step >= self.settings.steps:
             return StopReason.STEPS
         if self._deadline is not None and time.monotonic() > self._deadline:
             return StopReason.TIME
@@ -149,29 +164,27 @@ class GaussNewton:
 
     def _settled(self) -> bool:
         """Within sight of the target, where rounding decides, and no longer falling fast."""
-        near = self.loss <= SIGHT * self._settings.target
+        near = self.loss <= SIGHT * self.settings.target
         return near and self.step > 0 and self.history[-2][1] < GAIN * self.loss
 
     def _advance(self) -> bool:
         """Solve for one step and take it if the loss falls."""
-        chosen, frame, activation = self._settings, self._frame, self._network.activation
-        dtype = jnp.float32 if self._single else jnp.float64
-        with double():
-            gradient = slopes_gradient(self._point, frame)
-            curvature = precondition(self._point, frame, dtype)
-            move, predicted, taken = solve_step(
-                curvature,
-                gradient.astype(dtype),
-                jnp.asarray(self._damping, dtype),
-                jnp.asarray(chosen.tolerance, dtype),
-                jnp.asarray(chosen.iterations),
-            )
-            vectors = self._vectors + move.astype(jnp.float64) @ frame.root.T
-            point = evaluate(vectors, self._present, frame, activation)
+        chosen = self.settings
+        vectors, point, predicted = self._solved(
+            self._vectors, self._point, chosen.tolerance, chosen.iterations
+        )
+        left = max(OVERSHOT * (self.loss - predicted), chosen.target)
+        for _ in range(CORRECTIONS):
             reached = float(point.loss)
+            if not np.isfinite(reached) or reached <= left:
+                break
+            corrected = self._solved(vectors, point, ROUGH, SHORT)
+            if not float(corrected[1].loss) < reached:
+                break
+            vectors, point, _ = corrected
+        reached = float(point.loss)
         self.step += 1
-        self.iterations += int(taken)
-        gain = (self.loss - reached) / max(float(predicted), np.finfo(np.float64).tiny)
+        gain = (self.loss - reached) / max(predicted, np.finfo(np.float64).tiny)
         accepted = bool(reached < self.loss)
         if accepted:
             self._vectors, self._point, self.loss = vectors, point, reached
@@ -183,3 +196,22 @@ class GaussNewton:
             self._damping *= 10.0
         self.history.append((self.step, self.loss))
         return accepted
+
+    def _solved(
+        self, vectors: Array, point: Point, tolerance: float, iterations: int
+    ) -> tuple[Array, Point, float]:
+        """Input vectors after one solve at a point, the point there, and the predicted decrease."""
+        frame, activation = self._frame, self._network.activation
+        dtype = jnp.float32 if self._single else jnp.float64
+        with double():
+            gradient = slopes_gradient(point, frame)
+            move, predicted, taken = solve_step(
+                precondition(point, frame, dtype),
+                gradient.astype(dtype),
+                jnp.asarray(self._damping, dtype),
+                jnp.asarray(tolerance, dtype),
+                jnp.asarray(iterations),
+            )
+            moved = vectors + move.astype(jnp.float64) @ frame.root.T
+            self.iterations += int(taken)
+            return moved, evaluate(moved, self._present, frame, activation), float(predicted)

@@ -69,7 +69,8 @@ def find_kinks(
     """
     lines = _Lines(ask, starts, ends)
     left = lines.whole
-    found, near = [lines.none], [left.take(np.zeros(0, dtype=np.int64))]
+    found: list[tuple[np.ndarray, ...]] = [lines.none]
+    near = [left.take(np.zeros(0, dtype=np.int64))]
     for _ in range(CUTS):
         if not len(left.line):
             break

@@ -1,14 +1,14 @@
 """A network under reconstruction: fixed shapes, some neurons absent."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.activations import Activation
@@ -39,6 +39,8 @@ CHEAP = 5e8
 MOST_DENSE = 4500
 # Products of two inputs, over all samples, that are kept for the normal equations.
 MOST_PAIRS = 40_000_000
+# Widths of large candidates are multiples of this: few programs, little padding.
+PADDING = 8
 # Entries of a design matrix beyond which least squares are solved by refined normal equations.
 MOST_FACTORED = 4_000_000
 
@@ -75,6 +77,18 @@ class Candidate:
         order = np.empty(half, dtype=int)
         order[places] = present
         order[np.setdiff1d(np.arange(half), places)] = absent[: half - len(present)]
+        return self._arranged(order)
+
+    def tightened(self) -> "Candidate":
+        """The same candidate without padding beyond a multiple of `PADDING`; mixtures stay."""
+        count = -(-self.width // PADDING) * PADDING
+        if self.network.activation.kinds or count >= len(self.present):
+            return self
+        order = np.concatenate([np.flatnonzero(self.present), np.flatnonzero(~self.present)])
+        return self._arranged(order[:count])
+
+    def _arranged(self, order: Int[np.ndarray, " places"]) -> "Candidate":
+        """The neurons of these places, in this order."""
         first, last = self.network.layers
         layers = (
             Layer(first.weight[order], first.bias[order]),
@@ -224,7 +238,7 @@ class Workbench:
             patience: Steps without progress after which to stop.
             beyond: Share of `floor` to aim for: the estimate may be too large.
         """
-        if not self._dense(candidate):
+        if not self.dense(candidate):
             return self._polish_large(candidate, damping)
         if not self.cheap(candidate):
             patience = min(patience, 12)
@@ -240,19 +254,33 @@ class Workbench:
             )
             for _ in descent.run():
                 pass
-            return _improved(candidate, descent.padded(), descent.loss)
+            return improved(candidate, descent.padded(), descent.loss)
 
     def _polish_large(self, candidate: Candidate, damping: float) -> Candidate:
-        settings = GaussNewtonSettings(target=self.floor(candidate), damping=damping)
-        descent = GaussNewton(
+        descent = self.descent(candidate, GaussNewtonSettings(damping=damping))
+        for _ in descent.run():
+            self.tell(descent)
+        return improved(candidate, descent.network(), descent.loss)
+
+    def descent(self, candidate: Candidate, settings: GaussNewtonSettings) -> GaussNewton:
+        """Gauss-Newton without a matrix, from this candidate to its floor.
+
+        Args:
+            candidate: Where to start.
+            settings: When to stop and how to damp; its target is replaced.
+        """
+        settings = replace(settings, target=self.floor(candidate))
+        return GaussNewton(
             candidate.network, self._frame, settings, self.deadline, present=candidate.present
         )
-        for _ in descent.run():
-            error = np.array([np.sqrt(descent.loss)])
-            self.report(Progress("polish", descent.step, settings.steps, error))
-        return _improved(candidate, descent.network(), descent.loss)
 
-    def _dense(self, candidate: Candidate) -> bool:
+    def tell(self, descent: GaussNewton) -> None:
+        """Report a step of a long descent."""
+        error = np.array([np.sqrt(descent.loss)])
+        self.report(Progress("polish", descent.step, descent.settings.steps, error))
+
+    def dense(self, candidate: Candidate) -> bool:
+        """Whether normal equations of this candidate are written out."""
         samples, size = self._extended.shape
         fits = samples * size * (size + 1) // 2 <= MOST_PAIRS
         return fits and len(candidate.present) * size <= MOST_DENSE
@@ -262,7 +290,7 @@ class Workbench:
         samples, size = self._extended.shape
         outputs = self._targets.shape[1]
         cost = step_operations(samples, size, len(candidate.present), outputs)
-        return self._dense(candidate) and cost < CHEAP
+        return self.dense(candidate) and cost < CHEAP
 
     def floor(self, candidate: Candidate) -> float:
         """Mean squared error that rounding alone explains for this candidate.
@@ -296,9 +324,10 @@ class Workbench:
         absent neurons cost infinity.
         """
         present = candidate.present
-        design = np.concatenate([self.features(candidate.network)[:, present], self._fixed], axis=1)
         # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
-        design = design[: max(MOST_ROWS, 8 * design.shape[1])]
+        rows = max(MOST_ROWS, 8 * (int(present.sum()) + self._fixed.shape[1]))
+        features = self.features(candidate.network, rows)[:, present]
+        design = np.concatenate([features, self._fixed[:rows]], axis=1)
         scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
         scale[scale == 0] = 1.0
         # Singular values of the design itself: its Gram matrix would lose the half of the digits
@@ -316,7 +345,8 @@ class Workbench:
         return costs
 
 
-def _improved(candidate: Candidate, network: Network, loss: float) -> Candidate:
+def improved(candidate: Candidate, network: Network, loss: float) -> Candidate:
+    """The candidate after a descent; itself where that came to nothing."""
     if not np.isfinite(loss) or loss >= candidate.loss:
         return candidate
     return Candidate(network, candidate.present, loss)

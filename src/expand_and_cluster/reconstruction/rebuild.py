@@ -9,6 +9,7 @@ from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
 from expand_and_cluster.reconstruction.prune import Removal, prune
+from expand_and_cluster.reconstruction.shedding import shed
 from expand_and_cluster.reconstruction.signs import resolve_signs
 
 
@@ -36,6 +37,8 @@ def rebuild(
     vectors: Float[np.ndarray, "neurons inputs_and_bias"],
     capacity: int,
     activation: Activation | None = None,
+    *,
+    spare: bool = False,
 ) -> Rebuilt:
     """Solve, polish and prune these neurons; then resolve the signs that are still open.
 
@@ -44,8 +47,13 @@ def rebuild(
         vectors: Input vectors of the neurons to start from.
         capacity: Padded width, at least their number.
         activation: Activation of a layer of these neurons; None for that of the bench.
+        spare: Whether a large candidate has neurons beside the teacher's, to be lost on the way.
     """
-    candidate = bench.polish(bench.start(vectors, capacity, activation))
+    start = bench.start(vectors, capacity, activation)
+    if spare and not bench.dense(start):
+        candidate, removals = shed(bench, start)
+        return finish(bench, candidate, removals)
+    candidate = bench.polish(start)
     candidate, removals = prune(bench, candidate, sure=True)
     return finish(bench, bench.polish(candidate, damping=1e-8), removals)
 

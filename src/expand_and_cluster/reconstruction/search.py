@@ -1,22 +1,21 @@
 """Train students, rebuild, and go on with new students until the rebuilt network is exact."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from expand_and_cluster.clusters.cut_rules import CutRule, paper_height, plateau_height
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.fitting.result import Fit, StopReason
+from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
-from expand_and_cluster.reconstruction.consensus_by_kind import consensus_by_kind
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
+from expand_and_cluster.reconstruction.starts import SearchSettings, starts
 from expand_and_cluster.students.training import (
     TrainingData,
     samples_for,
@@ -34,39 +33,9 @@ EQUATIONS = 4
 ROWS_COMPARED = 4096
 # Mean squared error on held-out pairs above which a teacher without noise is not yet imitated.
 LARGE = 1e-6
-# Students that are rebuilt on their own where they do not agree.
-ALONE = 3
-
-
-@dataclass(frozen=True)
-class SearchSettings:
-    """What a search may do.
-
-    Attributes:
-        width: Hidden neurons of the students of the first round.
-        students: Students of every round.
-        seed: Seed of all rounds.
-        min_cluster_fraction: Share of the students a cluster needs.
-        max_cluster_angle: Largest median angle within a cluster, in radians.
-        method: Way of fitting.
-        rounds: Most ensembles.
-        noise: Rounding of the answers, in standardised units.
-        steps: Most steps of a student; None for the default of the way of fitting.
-        learning_rate: For first-order fits; None for their default.
-        batch_size: For first-order fits; None for their default.
-    """
-
-    width: int
-    students: int
-    seed: int
-    min_cluster_fraction: float
-    max_cluster_angle: float
-    method: str
-    rounds: int
-    noise: float = 0.0
-    steps: int | None = None
-    learning_rate: float | None = None
-    batch_size: int | None = None
+# Share of the best student's error below which a network fitted to many given pairs needs no more
+# students: what is left of it is a matter of steps.
+SETTLED = 1e-2
 
 
 @dataclass
@@ -157,6 +126,9 @@ class Search:
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
+    def _settled(self, fit: Fit) -> bool:
+        return self.settings.given and self.outcome.held_out <= SETTLED * float(np.min(fit.losses))
+
     def _students(self, index: int) -> tuple[Fit, int]:
         """The students of a round, and their width."""
         if self._draft is None:
@@ -217,15 +189,19 @@ class Search:
         if not np.isfinite(fit.losses).any():
             return False
         population = self._gather(bench, fit)
-        for done, start in enumerate(self._starts(population, fit)):
-            source, consensus, vectors, activation = start
-            self._report(Progress("rebuild", done, None, note=source))
-            rebuilt = rebuild(bench, vectors, _capacity(len(vectors), width), activation)
+        determined = len(self.data.inputs) * self.data.targets.shape[1]
+        for done, start in enumerate(
+            starts(population, fit, self.activation, self.settings, equations=determined)
+        ):
+            self._report(Progress("rebuild", done, None, note=start.source))
+            capacity = _capacity(len(start.vectors), width)
+            rebuilt = rebuild(bench, start.vectors, capacity, start.activation, spare=start.filled)
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
-            better = self._keep(rebuilt, f"{source} of round {index + 1}", population, consensus)
-            if self._exact(bench) or (better and self._accepted()):
+            source = f"{start.source} of round {index + 1}"
+            better = self._keep(rebuilt, source, population, start.consensus)
+            if self._exact(bench) or self._settled(fit) or (better and self._accepted()):
                 return True
             if self._late():
                 break
@@ -236,54 +212,6 @@ class Search:
             [bench.features(fit.students.student(i), ROWS_COMPARED) for i in range(len(fit.losses))]
         )
         return gather(fit.students, fit.losses, activations, self.data.inputs)
-
-    def _starts(
-        self, population: Population, fit: Fit
-    ) -> Iterator[tuple[str, Consensus | None, np.ndarray, Activation | None]]:
-        """Neurons to begin with: how they were found, their clusters, input vectors, activation."""
-        if fit.stops == (StopReason.UNTRAINED,):
-            # A draft has no neuron to spare, however little it contributes.
-            draft = fit.students.student(0)
-            yield "second derivatives", None, draft.input_vectors, draft.activation
-            return
-        chosen = self.settings
-        tried: set[int] = set()
-        first: Consensus | None = None
-        pair = min(chosen.min_cluster_fraction, 2.0 / max(int(population.imitating.sum()), 2))
-        for name, rule, fraction, angle in (
-            ("consensus", plateau_height, chosen.min_cluster_fraction, chosen.max_cluster_angle),
-            ("the paper's cut", paper_height, chosen.min_cluster_fraction, np.pi / 6),
-            ("clusters of two students", plateau_height, pair, np.pi / 6),
-        ):
-            consensus = self._consensus(population, rule, fraction, angle)
-            first = first or consensus
-            if consensus is None or not self._determined(consensus.candidates):
-                continue
-            if len(consensus.candidates) not in tried:
-                tried.add(len(consensus.candidates))
-                yield name, consensus, consensus.candidates, consensus.activation
-        for student in np.argsort(fit.losses)[:ALONE]:
-            own = population.part(population.students == student)
-            if len(own.vectors) and self._determined(own.vectors):
-                activation = self.activation.only(own.places)
-                yield f"student {student} alone", first, own.vectors, activation
-
-    def _consensus(
-        self, population: Population, rule: CutRule, fraction: float, angle: float
-    ) -> Consensus | None:
-        return consensus_by_kind(
-            population,
-            self.activation,
-            min_cluster_fraction=fraction,
-            max_cluster_angle=angle,
-            rule=rule,
-        )
-
-    def _determined(self, vectors: np.ndarray) -> bool:
-        """Whether there are neurons, with fewer weights than there are equations."""
-        count, size = vectors.shape
-        outputs = self.data.targets.shape[1]
-        return 0 < count * (size + outputs) <= len(self.data.inputs) * outputs
 
     def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
         """Polish once more without the skip, where signs made it vanish."""

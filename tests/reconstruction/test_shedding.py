@@ -1,0 +1,99 @@
+"""Large candidates with neurons to spare end as the teacher, without any matrix."""
+
+import numpy as np
+import pytest
+from tests.reconstruction.planted import distance, gaussian, teacher
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting.result import Fit, StopReason
+from expand_and_cluster.reconstruction import candidate
+from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.consensus import gather
+from expand_and_cluster.reconstruction.filling import filled_up
+from expand_and_cluster.reconstruction.rebuild import rebuild
+from expand_and_cluster.reconstruction.starts import SearchSettings, starts
+from expand_and_cluster.students.training import TrainingData
+
+
+@pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
+def test_spare_neurons_are_shed(activation, monkeypatch):
+    monkeypatch.setattr(candidate, "MOST_DENSE", 0)
+    rng = np.random.default_rng(1)
+    source = teacher((6, 5, 3), activation)
+    inputs = gaussian(800, 6)
+    data = TrainingData(inputs, source(inputs))
+    bench = Workbench(data, source.activation, skip=source.activation.leaves_line)
+    near = source.input_vectors + 0.05 * rng.normal(size=(5, 7))
+    copies = source.input_vectors[:2] + 0.05 * rng.normal(size=(2, 7))
+    vectors = np.vstack([near, copies, rng.normal(size=(2, 7))])
+    rebuilt = rebuild(bench, vectors, 16, spare=True)
+    assert rebuilt.exact
+    assert rebuilt.network.hidden_widths == (5,)
+    assert len(rebuilt.removals) == 4
+    assert all(removal.reason for removal in rebuilt.removals)
+    symmetry = source.activation.symmetry
+    assert distance(rebuilt.network.input_vectors, source.input_vectors, symmetry) < 1e-7
+
+
+def test_nothing_is_shed_where_all_are_needed(monkeypatch):
+    monkeypatch.setattr(candidate, "MOST_DENSE", 0)
+    source = teacher((6, 5, 3), "tanh")
+    inputs = gaussian(800, 6)
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    start = source.input_vectors + 0.1 * np.random.default_rng(2).normal(size=(5, 7))
+    rebuilt = rebuild(bench, start, 8, spare=True)
+    assert rebuilt.exact
+    assert rebuilt.removals == ()
+
+
+def test_tightened_candidates_are_the_same_network():
+    source = teacher((4, 5, 2), "tanh")
+    inputs = gaussian(100, 4)
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    wide = bench.start(np.vstack([source.input_vectors, np.ones((12, 5))]), 24)
+    few = Candidate(wide.network, np.isin(np.arange(24), [0, 2, 4]), wide.loss)
+    tight = few.tightened()
+    assert len(tight.present) == 8
+    assert tight.width == 3
+    np.testing.assert_array_equal(tight.compact()(inputs), few.compact()(inputs))
+
+
+def test_only_neurons_far_from_all_known_fill_up():
+    population = population_of_two()
+    known = np.array([[1.0, 0.0, 0.0]])
+    filled = filled_up(known, population, 0, sign_free=True, angle=np.pi / 12)
+    np.testing.assert_array_equal(filled, [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
+    signed = filled_up(known, population, 1, sign_free=False, angle=np.pi / 12)
+    np.testing.assert_allclose(signed, [[1.0, 0.0, 0.0], [-2.0, -0.02, 0.0], [0.0, 0.0, 2.0]])
+
+
+def test_what_two_students_share_is_filled_up_from_the_best():
+    students, losses, _ = two_students()
+    fit = Fit(students, losses, np.array([1]), losses[:, None], (StopReason.STEPS,) * 2)
+    settings = SearchSettings(2, 2, 0, 0.5, np.pi / 12, "adam", 1, given=True)
+    population = population_of_two()
+    found = list(starts(population, fit, students.activation, settings, equations=1000))
+    assert [start.source for start in found] == ["consensus, filled up"] * 2
+    assert found[0].filled
+    assert found[0].consensus is not None
+    # What only one of two students holds is no agreement.
+    assert len(found[0].consensus.candidates) == 1
+    assert len(found[0].vectors) == 2
+    np.testing.assert_array_equal(found[0].vectors[1], [0.0, 2.0, 0.0])
+    assert list(starts(population, fit, students.activation, settings, equations=5)) == []
+
+
+def two_students():
+    """Two students that share one neuron, up to its sign; the first one is the better."""
+    first = np.array([[[2.0, 0.0], [0.0, 2.0]], [[-2.0, -0.02], [0.0, 0.0]]])
+    bias = np.array([[0.0, 0.0], [0.0, 2.0]])
+    last = np.ones((2, 1, 2))
+    activation = teacher((2, 2, 1), "tanh").activation
+    students = Network((Layer(first, bias), Layer(last, np.zeros((2, 1)))), activation)
+    return students, np.array([1e-6, 2e-6]), gaussian(300, 2)
+
+
+def population_of_two():
+    students, losses, inputs = two_students()
+    values = np.ones((2, len(inputs), 2)) * np.linspace(-1.0, 1.0, len(inputs))[:, None]
+    return gather(students, losses, values, inputs)
