@@ -50,7 +50,7 @@ SAME_ROOM = {
 # A name put together while the program runs cannot be checked by reading. Above the line, only
 # these modules may import by one, to ask for an optional package.
 COMPUTED = "a computed name"
-MAY_COMPUTE_NAMES = {f"{PACKAGE}.core.exports"}
+MAY_COMPUTE_NAMES = {f"{PACKAGE}.core.extras"}
 
 
 def imports(source: str, module: str, is_package: bool = False) -> set[str]:
@@ -136,7 +136,7 @@ ALLOWED = [
     ("teachers.trained", "from expand_and_cluster.datasets.load import load"),
     ("cli", "import expand_and_cluster as eac\nfrom expand_and_cluster import __version__"),
     ("core.files", "import expand_and_cluster_helpers"),
-    ("core.exports", "importlib.import_module(package)"),
+    ("core.extras", "importlib.import_module(package)"),
     ("cli.oracles", "importlib.import_module(package)"),
 ]
 

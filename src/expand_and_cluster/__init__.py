@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from expand_and_cluster.core.network import Layer, Network
     from expand_and_cluster.core.progress import Progress
     from expand_and_cluster.pipeline import recover
+    from expand_and_cluster.queries.masks import boruta_mask, spectrum_mask
     from expand_and_cluster.queries.pairs import QueryPairs
     from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
     from expand_and_cluster.reconstruction.reduce import Reduction, reduce
@@ -72,6 +73,7 @@ _HOME = {
     "Rejection": "recovery",
     "Uniform": "queries.samplers",
     "Verdict": "recovery",
+    "boruta_mask": "queries.masks",
     "canonical": "symmetries.canonical",
     "centre_outputs": "symmetries.shared_logits",
     "classify": "symmetries.classify",
@@ -81,6 +83,7 @@ _HOME = {
     "recover": "pipeline",
     "recover_convolutions": "convolutions",
     "reduce": "reconstruction.reduce",
+    "spectrum_mask": "queries.masks",
 }
 
 __all__ = [
@@ -114,6 +117,7 @@ __all__ = [
     "Uniform",
     "Verdict",
     "activations",
+    "boruta_mask",
     "canonical",
     "centre_outputs",
     "classify",
@@ -124,6 +128,7 @@ __all__ = [
     "recover",
     "recover_convolutions",
     "reduce",
+    "spectrum_mask",
     "teachers",
 ]
 

@@ -1,6 +1,5 @@
 """Model files as oracles: functions from rows of inputs to rows of outputs."""
 
-import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from expand_and_cluster.cli.inputs import read_network
-from expand_and_cluster.core.errors import EacError, FileFormatError, InvalidInputError
+from expand_and_cluster.core.errors import FileFormatError, InvalidInputError
+from expand_and_cluster.core.extras import need
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -52,7 +52,7 @@ MODELS = (".onnx", ".pt", ".pt2", ".safetensors")
 
 
 def _open_onnx(path: Path) -> Model:
-    runtime = _need("onnxruntime", "onnx")
+    runtime = need("onnxruntime", "onnx", "this file")
     try:
         session = runtime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # the runtime's own kinds of errors share no base
@@ -72,7 +72,7 @@ def _open_onnx(path: Path) -> Model:
 
 
 def _open_torch(path: Path) -> Model:
-    torch = _need("torch", "torch")
+    torch = need("torch", "torch", "this file")
     module, shape = _load_torch(torch, path)
     parameters = list(module.parameters())
     double = any(parameter.dtype == torch.float64 for parameter in parameters)
@@ -131,16 +131,6 @@ def _shaped(path: Path, ask: Function, shape: list[int | None], dtype: type) -> 
         return np.concatenate(parts)[: len(rows)]
 
     return Model(function, input_size)
-
-
-def _need(package: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise EacError(
-            f"this file needs the package {package}, which is not installed; run "
-            f"pip install 'expand-and-cluster[{extra}]'."
-        ) from error
 
 
 def size_of(model: Model, given: int | None, path: Path) -> int:

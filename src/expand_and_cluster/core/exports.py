@@ -3,7 +3,6 @@
 Both need packages that the library itself does not; they are imported only when asked for.
 """
 
-import importlib
 from os import PathLike
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +11,8 @@ import numpy as np
 
 from expand_and_cluster.core.activations import catalogue, in_catalogue
 from expand_and_cluster.core.checkpoint import write_atomically
-from expand_and_cluster.core.errors import EacError, InvalidInputError
+from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.extras import need
 from expand_and_cluster.core.network import Layer, Network
 
 Precision = Literal["float64", "float32"]
@@ -39,7 +39,7 @@ def to_onnx(
     _check(network, "ONNX")
     if precision not in ("float64", "float32"):
         raise InvalidInputError(f"precision must be 'float64' or 'float32', not {precision!r}.")
-    _need("onnx", "onnx")
+    need("onnx", "onnx")
     from expand_and_cluster.core.onnx_graph import model_of
 
     write_atomically(Path(path), model_of(network, np.dtype(precision)).SerializeToString())
@@ -59,7 +59,7 @@ def to_torch(network: Network) -> Any:
         EacError: The package `torch` is missing.
     """
     _check(network, "PyTorch")
-    torch = _need("torch", "torch")
+    torch = need("torch", "torch")
     from expand_and_cluster.core.torch_modules import WithSkip, activation_module
 
     def linear(layer: Layer) -> Any:
@@ -89,13 +89,3 @@ def _check(network: Network, target: str) -> None:
             f"activation {name!r} is a function of your own, which {target} does not know; only "
             f"{', '.join(catalogue)} can be exported."
         )
-
-
-def _need(package: str, extra: str) -> Any:
-    try:
-        return importlib.import_module(package)
-    except ImportError as error:
-        raise EacError(
-            f"this needs the package {package}, which is not installed; run "
-            f"pip install 'expand-and-cluster[{extra}]'."
-        ) from error

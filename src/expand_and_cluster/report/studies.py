@@ -83,6 +83,8 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_mixed(row) for row in rows]
     if name.startswith("chosen-queries"):
         return [_asked(row) for row in rows]
+    if name.startswith("given-") or name == "other-data":
+        return [_given(row) for row in rows]
     if name == "convolutions":
         return list(rows)
     if name in ("deep", "deep-queries"):
@@ -147,6 +149,13 @@ def _deep(row: Row) -> Row:
 def _asked(row: Row) -> Row:
     names = ("dataset", "activation", "width", "found_width", "identified", "max_weight_error")
     return {key: row[key] for key in (*names, "rmse", "queries", "recovery_seconds", "peak_gib")}
+
+
+def _given(row: Row) -> Row:
+    names = ("teacher", "images", "activation", "width", "found_width", "missing", "rmse_seen")
+    errors = ("rmse", "rmse_within", "paper_rmse", "spectrum_inputs", "spectrum_max_distance")
+    rest = ("boruta_inputs", "boruta_max_distance", "recovery_seconds", "peak_gib")
+    return {key: row[key] for key in (*names, *errors, *rest)}
 
 
 def _values(rows: Sequence[Row], key: str) -> list[Any]:
