@@ -55,6 +55,8 @@ SIGHT, GAIN = 100.0, 4.0
 # Corrections of a step that left more than this multiple of the loss that its model predicts, at
 # most so many, each of at most so many iterations and to this tolerance.
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
+# Division of the damping after a good step, and after one that left no more than its model did.
+EASE, EASE_MODEL = 8.0, 64.0
 # A step in single precision that leaves more than this share of the loss is followed by double.
 SLOW = 0.5
 
@@ -110,9 +112,10 @@ class GaussNewton:
         self._deadline = deadline
         self._damping = self.settings.damping
         self._single = self.settings.single
-        everyone = np.ones(network.hidden_widths[0])
+        taking_part = np.ones(network.hidden_widths[0], bool) if present is None else present
+        self.width = int(taking_part.sum())
         with double():
-            self._present = jnp.asarray(everyone if present is None else present.astype(float))
+            self._present = jnp.asarray(taking_part.astype(float))
             self._vectors = jnp.asarray(network.input_vectors)
             self._point = evaluate(self._vectors, self._present, frame, network.activation)
         self.step = 0
@@ -183,13 +186,16 @@ class GaussNewton:
                 break
             vectors, point, _ = corrected
         reached = float(point.loss)
+        before = self.loss
         self.step += 1
-        gain = (self.loss - reached) / max(predicted, np.finfo(np.float64).tiny)
+        gain = (before - reached) / max(predicted, np.finfo(np.float64).tiny)
         accepted = bool(reached < self.loss)
         if accepted:
             self._vectors, self._point, self.loss = vectors, point, reached
             if gain > 0.75:
-                self._damping = max(self._damping / 8.0, LEAST_DAMPING)
+                # Where all is left that the model leaves, damping alone is in the way.
+                ease = EASE_MODEL if reached <= OVERSHOT * (before - predicted) else EASE
+                self._damping = max(self._damping / ease, LEAST_DAMPING)
             elif gain < 0.25:
                 self._damping *= 4.0
         else:

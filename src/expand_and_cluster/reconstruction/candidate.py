@@ -277,7 +277,8 @@ class Workbench:
     def tell(self, descent: GaussNewton) -> None:
         """Report a step of a long descent."""
         error = np.array([np.sqrt(descent.loss)])
-        self.report(Progress("polish", descent.step, descent.settings.steps, error))
+        note = f"{descent.width} neurons"
+        self.report(Progress("polish", descent.step, descent.settings.steps, error, note))
 
     def dense(self, candidate: Candidate) -> bool:
         """Whether normal equations of this candidate are written out."""

@@ -6,6 +6,7 @@ import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, Workbench, improved
+from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 
 # Iterations of conjugate gradients in a step: given inputs are as badly conditioned as they are,
@@ -19,8 +20,9 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     """Descend by Gauss-Newton, and prune after every step.
 
     A neuron to spare makes the problem singular, and steps short. After each one the error is
-    smaller, and neurons whose removal costs less than a tenth of it are seen to be free; nothing
-    is removed before the first step, when the error still hides what small neurons do. Where the
+    smaller, neurons that have come to act as one are joined, and those whose removal costs less
+    than a tenth of it are seen to be free; nothing is removed before the first step, when the error
+    still hides what small neurons do. Where the
     descent stalls above rounding, the cheapest neurons are removed on trial.
 
     Args:
@@ -35,7 +37,9 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         for _ in descent.run():
             bench.tell(descent)
             reached = improved(candidate, descent.network(), descent.loss)
-            candidate, dropped = prune(bench, reached, sure=True)
+            candidate, twice = join(bench, reached)
+            candidate, free = prune(bench, candidate, sure=True)
+            dropped = twice + free
             if dropped:
                 break
         settings = replace(settings, damping=descent.damping)
