@@ -10,9 +10,9 @@ from expand_and_cluster.reconstruction.prune import Removal
 # How far two neurons' pre-activations are from each other, as a share of the larger, where they may
 # be one (5 degrees between directions).
 NEAR = np.pi / 36
-# Rise of the mean squared error at which two neurons still count as one: the next step undoes it,
-# for a sum of two neurons is one neuron up to the square of their distance.
-RISE = 2.0
+# Rise of the mean squared error up to which a pair is joined. A sum of two neurons is one neuron up
+# to the square of their distance, and steps bring that back; two neurons of the teacher cost more.
+RISE = 100.0
 # Share of the pair's output weights that is left of their sum, at least: what cancels is no copy of
 # a neuron but its derivative.
 LEFT = 0.1
@@ -23,7 +23,8 @@ def join(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
 
     A copy is not free: without it the other one is not where the sum of both acts, and the error
     rises with their distance. At the mean of the two, weighted by their output weights, it rises
-    with the square only (duplicates: paper, Fig. 2).
+    with the square only (duplicates: paper, Fig. 2). Whether the others make up for that is for a
+    few steps to show.
 
     Args:
         bench: Where candidates are solved.

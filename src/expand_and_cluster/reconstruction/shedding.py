@@ -12,60 +12,84 @@ from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, witho
 # Iterations of conjugate gradients in a step: given inputs are as badly conditioned as they are,
 # and a step that is solved to the end is worth several that are cut short.
 SETTINGS = GaussNewtonSettings(iterations=400)
-# Steps that decide whether the others make up for a neuron whose removal is not free.
-ENOUGH = 12
+# First damping of a descent, in units of its error relative to the outputs' variance: what a step
+# may do grows as its model holds over longer steps.
+DAMPING = 4.0
+# Steps that decide whether the others make up for a pair that was joined, or for a neuron that was
+# removed where nothing else helps.
+FEW, ENOUGH = 3, 12
+# Fall of the error after which pairs are tried again that could not be joined.
+LATER = 0.01
 
 
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
-    """Descend by Gauss-Newton, and prune after every step.
+    """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
     A neuron to spare makes the problem singular, and steps short. After each one the error is
-    smaller, neurons that have come to act as one are joined, and those whose removal costs less
-    than a tenth of it are seen to be free; nothing is removed before the first step, when the error
-    still hides what small neurons do. Where the
-    descent stalls above rounding, the cheapest neurons are removed on trial.
+    smaller, and neurons whose removal costs less than a tenth of it are seen to be free; nothing is
+    removed before the first step, when the error still hides what small neurons do. Pairs that have
+    come to act as one are joined, if a few steps bring the error back, and where the descent stalls
+    above rounding, so are the cheapest neurons removed.
 
     Args:
         bench: Where candidates are solved and polished.
         candidate: Neurons among which the teacher's are, and others.
     """
     removals: tuple[Removal, ...] = ()
-    settings = SETTINGS
+    below = np.inf
     while True:
-        descent = bench.descent(candidate, settings)
+        descent = bench.descent(candidate, _settings(candidate))
         dropped: tuple[Removal, ...] = ()
         for _ in descent.run():
             bench.tell(descent)
-            reached = improved(candidate, descent.network(), descent.loss)
-            candidate, twice = join(bench, reached)
-            candidate, free = prune(bench, candidate, sure=True)
-            dropped = twice + free
+            candidate, dropped = prune(
+                bench, improved(candidate, descent.network(), descent.loss), sure=True
+            )
+            if not dropped and candidate.loss <= below:
+                candidate, dropped = _joined(bench, candidate)
+                below = np.inf if dropped else LATER * candidate.loss
             if dropped:
                 break
-        settings = replace(settings, damping=descent.damping)
         if not dropped:
             if bench.at_floor(candidate):
                 return candidate, removals
-            tried = _without_one(bench, candidate)
-            if tried is None:
-                return candidate, removals
-            candidate, removal = tried
-            dropped = (removal,)
-            settings = replace(settings, damping=SETTINGS.damping)
+            candidate, dropped = _without_one(bench, candidate)
+        if not dropped:
+            return candidate, removals
         removals += dropped
         candidate = candidate.tightened()
 
 
-def _without_one(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Removal] | None:
-    """The candidate without a neuron, if a few steps bring the error back."""
+def _settings(candidate: Candidate, steps: int = SETTINGS.steps) -> GaussNewtonSettings:
+    return replace(SETTINGS, damping=min(DAMPING * candidate.loss, SETTINGS.damping), steps=steps)
+
+
+def _joined(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with its pairs joined, if a few steps bring the error back."""
+    left, removals = join(bench, candidate)
+    regained = _regained(bench, left, candidate.loss, FEW) if removals else None
+    return (candidate, ()) if regained is None else (regained, removals)
+
+
+def _without_one(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate without a neuron, if some steps bring the error back."""
     costs = bench.removal_costs(candidate)
     for neuron in np.argsort(costs)[: min(TRIES, candidate.width - 1)]:
         left = without(bench, candidate, int(neuron))
-        descent = bench.descent(left, replace(SETTINGS, steps=ENOUGH))
-        for _ in descent.run():
-            bench.tell(descent)
-            if descent.loss <= candidate.loss:
-                left = improved(left, descent.network(), descent.loss)
-                reason = "the others make up for it once polished"
-                return left, Removal(left.width, reason, left.loss)
+        left = _regained(bench, left, candidate.loss, ENOUGH)
+        if left is not None:
+            reason = "the others make up for it once polished"
+            return left, (Removal(left.width, reason, left.loss),)
+    return candidate, ()
+
+
+def _regained(bench: Workbench, left: Candidate, loss: float, steps: int) -> Candidate | None:
+    """The candidate once its error is no more than this; None if it does not come to that."""
+    if left.loss <= loss:
+        return left
+    descent = bench.descent(left, _settings(left, steps))
+    for _ in descent.run():
+        bench.tell(descent)
+        if descent.loss <= loss:
+            return improved(left, descent.network(), descent.loss)
     return None
