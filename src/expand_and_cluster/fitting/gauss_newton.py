@@ -57,6 +57,8 @@ SIGHT, GAIN = 100.0, 4.0
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 # Division of the damping after a good step, and after one that left no more than its model did.
 EASE, EASE_MODEL = 8.0, 64.0
+# Most iterations that a step grows to.
+MOST_ITERATIONS = 1600
 # A step in single precision that leaves more than this share of the loss is followed by double.
 SLOW = 0.5
 
@@ -67,7 +69,8 @@ class GaussNewtonSettings:
 
     Attributes:
         steps: Most steps.
-        iterations: Most iterations of conjugate gradients in one step.
+        iterations: Most iterations of conjugate gradients in one step; twice as many in the next
+            one where a step was cut short and its model held.
         target: Mean squared error at which to stop.
         damping: First damping, in units of the mean curvature.
         tolerance: Residual of a step's linear system at which it is solved well enough, relative
@@ -120,6 +123,8 @@ class GaussNewton:
             self._point = evaluate(self._vectors, self._present, frame, network.activation)
         self.step = 0
         self.iterations = 0
+        self._most = self.settings.iterations
+        self._pace = 0.0
         self.loss = float(self._point.loss)
         self.history: list[tuple[int, float]] = [(0, self.loss)]
         self.stop = StopReason.STEPS
@@ -172,11 +177,12 @@ class GaussNewton:
 
     def _advance(self) -> bool:
         """Solve for one step and take it if the loss falls."""
-        chosen = self.settings
+        chosen, before, before_solving = self.settings, self.loss, self.iterations
         vectors, point, predicted = self._solved(
-            self._vectors, self._point, chosen.tolerance, chosen.iterations
+            self._vectors, self._point, chosen.tolerance, self._in_time()
         )
-        left = max(OVERSHOT * (self.loss - predicted), chosen.target)
+        cut_short = self.iterations - before_solving >= self._most
+        left = max(OVERSHOT * (before - predicted), chosen.target)
         for _ in range(CORRECTIONS):
             reached = float(point.loss)
             if not np.isfinite(reached) or reached <= left:
@@ -186,15 +192,18 @@ class GaussNewton:
                 break
             vectors, point, _ = corrected
         reached = float(point.loss)
-        before = self.loss
         self.step += 1
         gain = (before - reached) / max(predicted, np.finfo(np.float64).tiny)
         accepted = bool(reached < self.loss)
         if accepted:
             self._vectors, self._point, self.loss = vectors, point, reached
+            # Where no more is left than the model leaves, only its damping, and an early end of the
+            # iterations, are in the way.
+            held = reached <= OVERSHOT * (before - predicted)
+            if held and cut_short:
+                self._most = min(2 * self._most, max(MOST_ITERATIONS, chosen.iterations))
             if gain > 0.75:
-                # Where all is left that the model leaves, damping alone is in the way.
-                ease = EASE_MODEL if reached <= OVERSHOT * (before - predicted) else EASE
+                ease = EASE_MODEL if held else EASE
                 self._damping = max(self._damping / ease, LEAST_DAMPING)
             elif gain < 0.25:
                 self._damping *= 4.0
@@ -202,6 +211,13 @@ class GaussNewton:
             self._damping *= 10.0
         self.history.append((self.step, self.loss))
         return accepted
+
+    def _in_time(self) -> int:
+        """Most iterations of the next step, as far as the deadline leaves time for them."""
+        if self._deadline is None or self._pace == 0.0:
+            return self._most
+        left = (self._deadline - time.monotonic()) / self._pace
+        return int(np.clip(left, SHORT, self._most))
 
     def _solved(
         self, vectors: Array, point: Point, tolerance: float, iterations: int
@@ -211,6 +227,7 @@ class GaussNewton:
         dtype = jnp.float32 if self._single else jnp.float64
         with double():
             gradient = slopes_gradient(point, frame)
+            began = time.monotonic()
             move, predicted, taken = solve_step(
                 precondition(point, frame, dtype),
                 gradient.astype(dtype),
@@ -220,4 +237,6 @@ class GaussNewton:
             )
             moved = vectors + move.astype(jnp.float64) @ frame.root.T
             self.iterations += int(taken)
+            if int(taken) > SHORT:
+                self._pace = (time.monotonic() - began) / int(taken)
             return moved, evaluate(moved, self._present, frame, activation), float(predicted)
