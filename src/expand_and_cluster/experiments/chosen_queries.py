@@ -9,7 +9,7 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.experiment import Experiment
 from expand_and_cluster.experiments.studies import Row, Task, run_study
@@ -26,7 +26,7 @@ STUDENTS = 4
 WEIGHT_ERROR = 1e-9
 
 
-def recover_by_asking(task: Task, report: Reporter = silent) -> Row:
+def recover_by_asking(task: Task, report: Reporter) -> Row:
     """Train one teacher, recover it by asking, and compare."""
     data = load(task["dataset"])
     widths = (data.input_size, task["width"], data.classes)

@@ -83,7 +83,7 @@ CIFAR = (
 SMALL = Published("digits", "digits", "tanh", 16, 1e-3)
 
 
-def recover_given(task: Task) -> Row:
+def recover_given(task: Task, report: Reporter) -> Row:
     """Train one teacher, recover it from its answers on images, and compare."""
     own, asked = load(task["teacher"]), load(task["images"])
     folder = Path(task["folder"])
@@ -105,6 +105,7 @@ def recover_given(task: Task) -> Row:
         students=task["students"],
         seed=task["seed"],
         time_budget=task["seconds"],
+        progress=report,
         checkpoint=folder / "checkpoints" / name,
     )
     recovery.save(folder / "recoveries" / name)

@@ -32,7 +32,7 @@ def counting_bound(widths: tuple[int, ...]) -> int:
     return -(-weights // widths[-1])
 
 
-def recover_with(task: Task) -> Row:
+def recover_with(task: Task, report: Reporter) -> Row:
     """Recover the teacher from one number of questions."""
     data = load(task["dataset"])
     widths = (data.input_size, task["width"], data.classes)
@@ -45,6 +45,7 @@ def recover_with(task: Task) -> Row:
         max_queries=int(task["share"] * bound),
         students=task["students"],
         seed=0,
+        progress=report,
     )
     scores = compare(recovery, teacher)
     own = [neuron for neuron in scores.neurons if neuron.teacher is not None]

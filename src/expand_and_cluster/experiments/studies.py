@@ -12,6 +12,7 @@ from typing import Any
 from expand_and_cluster.core.checkpoint import write_atomically
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.core.strict_json import dumps, loads
+from expand_and_cluster.experiments.own_process import in_own_process
 
 Row = dict[str, Any]
 Task = Mapping[str, Any]
@@ -22,7 +23,7 @@ MANIFEST = "experiment.json"
 
 def run_study(
     name: str,
-    work: Callable[[Task], Row],
+    work: Callable[..., Row],
     tasks: Sequence[Task],
     folder: Path,
     *,
@@ -33,7 +34,8 @@ def run_study(
 
     Args:
         name: Name of the experiment, kept in the folder for the report.
-        work: Module-level function from a task to its row.
+        work: Module-level function from a task to its row; with `workers=0` from a task and a
+            reporter.
         tasks: JSON-ready descriptions; each appears in its row unchanged.
         folder: Where rows are appended as they come.
         workers: Processes; each is held to cores of its own. 0 gives every task a process of its
@@ -47,7 +49,7 @@ def run_study(
     began = time.monotonic()
     report(Progress(name, len(done), len(tasks)))
     with (folder / ROWS).open("a") as file:
-        for row in _results(work, left, workers):
+        for row in _results(work, left, workers, report):
             done[_key(row["task"])] = row
             file.write(dumps(row) + "\n")
             file.flush()
@@ -74,16 +76,18 @@ def read_rows(folder: Path) -> list[Row]:
     return rows
 
 
-def _results(work: Callable[[Task], Row], tasks: Sequence[Task], workers: int) -> Iterator[Row]:
+def _results(
+    work: Callable[..., Row], tasks: Sequence[Task], workers: int, report: Reporter
+) -> Iterator[Row]:
+    if workers == 0:
+        for task in tasks:
+            yield in_own_process(partial(_timed, work), task, report)
+        return
     if workers == 1:
         for task in tasks:
             yield _timed(work, task)
         return
     context = multiprocessing.get_context("spawn")
-    if workers == 0:
-        with context.Pool(1, maxtasksperchild=1) as pool:
-            yield from pool.imap(partial(_timed, work), tasks)
-        return
     counter = context.Value("i", 0)
     # Leaving the block, by an error or by Ctrl-C too, ends the processes at once.
     with context.Pool(workers, initializer=_settle, initargs=(counter, workers)) as pool:
@@ -102,9 +106,9 @@ def _settle(counter: Any, workers: int) -> None:
         os.sched_setaffinity(0, cores[first : first + share])
 
 
-def _timed(work: Callable[[Task], Row], task: Task) -> Row:
+def _timed(work: Callable[..., Row], task: Task, *report: Reporter) -> Row:
     began = time.monotonic()
-    row = work(task)
+    row = work(task, *report)
     return {"task": dict(task), **row, "seconds": time.monotonic() - began}
 
 
