@@ -91,6 +91,11 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_deep(row) for row in rows]
     if name == "query-curve":
         return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
+    if name == "query-choice":
+        kinds = list(
+            dict.fromkeys((row["activation"], row["share"], row["choice"]) for row in rows)
+        )
+        return [_chosen(*kind, rows) for kind in kinds]
     if name in ("rounding", "noise"):
         return [_at_level(level, rows) for level in sorted(_values(rows, "level"))]
     return summarise_study(rows)
@@ -114,6 +119,22 @@ def _at_level(level: float, rows: Sequence[Row]) -> Row:
         "standard_error": middle("standard_error"),
         "covered": float(np.mean([row["covered"] for row in stated])) if stated else None,
         "seconds": float(np.mean([row["seconds"] for row in chosen])),
+    }
+
+
+def _chosen(activation: str, share: float, choice: str, rows: Sequence[Row]) -> Row:
+    wanted = (activation, share, choice)
+    own = [r for r in rows if (r["activation"], r["share"], r["choice"]) == wanted]
+    return {
+        "activation": activation,
+        "share": share,
+        "queries": own[0]["queries"],
+        "choice": choice,
+        "teachers": len(own),
+        "exact": sum(bool(row["exact"]) for row in own),
+        "identified": sum(bool(row["identified"]) for row in own),
+        "amplification": float(np.median([row["amplification"] for row in own])),
+        "seconds": float(np.mean([row["seconds"] for row in own])),
     }
 
 
