@@ -11,6 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from expand_and_cluster.fitting.normal_equations import pair_index
+from expand_and_cluster.fitting.own_coordinates import Moments, own_coordinates
 from expand_and_cluster.fitting.projection import Differences, Frame, Point
 
 
@@ -162,20 +163,33 @@ def solve_step(
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
+    moments: Moments | None = None,
 ) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
     """Conjugate gradients for the damped step.
+
+    Args:
+        curvature: The matrix.
+        gradient: Right-hand side.
+        damping: What is added of the metric.
+        tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
+        iterations: Most iterations.
+        moments: Precondition in each neuron's own coordinates, made of these; None for blocks in
+            the inputs' coordinates.
 
     Returns:
         The move, the decrease of the mean squared error (over samples and outputs) that the
         quadratic model predicts for it, and the number of iterations taken.
     """
-    half = inverse_factors(curvature, damping)
+    if moments is None:
+        half = inverse_factors(curvature, damping)
+
+        def precondition(left: Array) -> Array:
+            return by_transposes(half, by_blocks(half, left))
+    else:
+        precondition = own_coordinates(moments, curvature.outputs, damping, curvature.metric).apply
 
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move
-
-    def precondition(left: Array) -> Array:
-        return by_transposes(half, by_blocks(half, left))
 
     def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
         _, _, _, size, taken = state

@@ -11,13 +11,16 @@ from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, witho
 
 # Iterations of conjugate gradients in a step: given inputs are as badly conditioned as they are,
 # and a step that is solved to the end is worth several that are cut short.
-SETTINGS = GaussNewtonSettings(iterations=400)
+SETTINGS = GaussNewtonSettings(iterations=400, own=True)
 # First damping of a descent, in units of its error relative to the outputs' variance: what a step
 # may do grows as its model holds over longer steps.
 DAMPING = 4.0
 # Steps that decide whether the others make up for a pair that was joined, or for a neuron that was
 # removed where nothing else helps.
 FEW, ENOUGH = 3, 12
+# Error below which it no longer hides what small neurons do, relative to the outputs' variance; and
+# share of it that a step leaves where it comes to that no faster.
+CLEAR, SLOW = 1e-6, 0.25
 # Fall of the error after which pairs are tried again that could not be joined.
 LATER = 0.01
 
@@ -25,11 +28,10 @@ LATER = 0.01
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    A neuron to spare makes the problem singular, and steps short. After each one the error is
-    smaller, and neurons whose removal costs less than a tenth of it are seen to be free; nothing is
-    removed before the first step, when the error still hides what small neurons do. Pairs that have
-    come to act as one are joined, if a few steps bring the error back, and where the descent stalls
-    above rounding, so are the cheapest neurons removed.
+    Once the error no longer hides what small neurons do, or falls slowly, for neurons to spare make
+    the problem singular and steps short, those whose removal costs less than a tenth of it are seen
+    to be free. Pairs that have come to act as one are joined, if a few steps bring the error back,
+    and where the descent stalls above rounding, so are the cheapest neurons removed.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -42,9 +44,11 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         dropped: tuple[Removal, ...] = ()
         for _ in descent.run():
             bench.tell(descent)
-            candidate, dropped = prune(
-                bench, improved(candidate, descent.network(), descent.loss), sure=True
-            )
+            before = candidate.loss
+            candidate = improved(candidate, descent.network(), descent.loss)
+            if CLEAR < candidate.loss <= SLOW * before:
+                continue
+            candidate, dropped = prune(bench, candidate, sure=True)
             if not dropped and candidate.loss <= below:
                 candidate, dropped = _joined(bench, candidate)
                 below = np.inf if dropped else LATER * candidate.loss

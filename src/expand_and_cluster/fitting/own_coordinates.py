@@ -1,0 +1,149 @@
+"""Coordinates of each neuron in which its own curvature is one: a preconditioner for hard inputs.
+
+In coordinates in which the inputs are uncorrelated, a neuron that is saturated on most samples
+still sees few of them, and for it they are as badly conditioned as ever: conjugate gradients spend
+most of their iterations on such neurons. With E_k the second moments of the inputs weighted by the
+squared slopes of neuron k, and L_k their Cholesky factor, the curvature of neuron k alone is the
+identity for moves `L_k.T @ w_k`. What neurons share is kept by one block of neurons by neurons for
+each coordinate, as in the inputs' own coordinates: for neurons that are not saturated the two are
+nearly the same.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import jax.scipy.linalg as jsl
+from jax import Array
+from jaxtyping import Float
+
+from expand_and_cluster.fitting.projection import Frame, Point
+
+# Samples that the blocks are measured on, drawn by how much they stand out.
+SEEN = 2048
+# Share of a neuron's mean curvature that is added to all of its directions.
+FLOOR = 1e-4
+# The same for blocks of neurons that coincide.
+RIDGE = 1e-6
+# Rows of the samples that blocks are summed over at a time.
+PART = 256
+
+
+class Moments(NamedTuple):
+    """What the coordinates are made of, all in single precision.
+
+    Attributes:
+        own: Second moments of the inputs for every neuron, weighted by its squared slopes.
+        inputs: Some samples' uncorrelated inputs.
+        slopes: Slopes there, times the root of what the sample stands for.
+    """
+
+    own: Float[Array, "neurons directions directions"]
+    inputs: Float[Array, "seen directions"]
+    slopes: Float[Array, "seen neurons"]
+
+
+class OwnCoordinates(NamedTuple):
+    """The preconditioner: into each neuron's coordinates, through the blocks, and back.
+
+    Attributes:
+        inverse: Inverses of the Cholesky factors of every neuron's curvature, damping included.
+        blocks: Inverses of the Cholesky factors of the blocks, one for each coordinate.
+    """
+
+    inverse: Float[Array, "neurons directions directions"]
+    blocks: Float[Array, "directions neurons neurons"]
+
+    def apply(self, left: Float[Array, "neurons directions"]) -> Float[Array, "neurons directions"]:
+        """The approximate inverse of the damped Gauss-Newton matrix, times a vector."""
+        into = jnp.einsum("kij,kj->ki", self.inverse, left.astype(jnp.float32))
+        half = jnp.einsum("ikl,li->ki", self.blocks, into)
+        whole = jnp.einsum("ilk,li->ki", self.blocks, half)
+        return jnp.einsum("kij,ki->kj", self.inverse, whole).astype(left.dtype)
+
+
+@jax.jit
+def moments_at(point: Point, frame: Frame) -> Moments:
+    """Measure the moments.
+
+    Args:
+        point: Where a step is taken.
+        frame: The pairs; rows that stand for themselves.
+    """
+    directions = frame.root.shape[1]
+    white = frame.white.reshape(-1, directions)
+    weights = frame.weights.astype(jnp.float32).reshape(-1)
+    slopes = point.slopes.astype(jnp.float32).reshape(len(white), -1)
+    roots = jnp.sqrt(weights)
+
+    def own(column: Float[Array, " rows"]) -> Float[Array, "directions directions"]:
+        seen = white * (column * roots)[:, None]
+        return seen.T @ seen
+
+    # Samples that stand out are the only ones that tell of rare directions.
+    standing = jnp.cumsum(weights * jnp.sum(white**2, axis=1))
+    places = (jnp.arange(SEEN) + 0.5) / SEEN * standing[-1]
+    drawn = jnp.searchsorted(standing, places)
+    share = standing[-1] / (SEEN * jnp.sum(white[drawn] ** 2, axis=1))
+    return Moments(
+        jax.lax.map(own, slopes.T), white[drawn], slopes[drawn] * jnp.sqrt(share)[:, None]
+    )
+
+
+def own_coordinates(
+    moments: Moments,
+    outputs: Float[Array, "neurons outputs"],
+    damping: Float[Array, ""],
+    metric: Float[Array, " directions"],
+) -> OwnCoordinates:
+    """Factor the damped curvature.
+
+    Args:
+        moments: See `moments_at`.
+        outputs: Output weights of the neurons.
+        damping: Damping of the step.
+        metric: What damping holds on to in every direction.
+    """
+    outputs = outputs.astype(jnp.float32)
+    size = jnp.sum(outputs**2, axis=1)
+    shift = (damping * metric).astype(jnp.float32)
+    identity = jnp.eye(len(metric), dtype=jnp.float32)
+    mean = jnp.trace(moments.own, axis1=1, axis2=2) / len(metric)
+    # Absent neurons have no curvature at all: any will do.
+    floor = jnp.where(mean * size > 0.0, FLOOR * mean, 1.0)
+    held = jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 0.0)
+
+    def factor(own: Array, floor: Array, held: Array) -> Array:
+        damped = own + jnp.diag(shift * held + floor)
+        return jsl.solve_triangular(jnp.linalg.cholesky(damped), identity, lower=True)
+
+    inverse = jax.lax.map(lambda part: factor(*part), (moments.own, floor, held))
+    shared = _shared(moments, inverse) * (outputs @ outputs.T)
+    # What damping and floor add to every neuron's own curvature, in its coordinates.
+    added = jnp.einsum("kij,kj->ki", inverse**2, shift * held[:, None] + floor[:, None])
+    least = RIDGE * jnp.maximum(jnp.trace(shared, axis1=1, axis2=2) / len(size), 1e-12)
+    alone = added * size[:, None] + jnp.where(size > 0.0, 0.0, 1.0)[:, None]
+    blocks = shared + jax.vmap(jnp.diag)(alone.T) + least[:, None, None] * jnp.eye(len(size))
+    eye = jnp.broadcast_to(jnp.eye(len(size), dtype=jnp.float32), blocks.shape)
+    return OwnCoordinates(
+        inverse, jsl.solve_triangular(jnp.linalg.cholesky(blocks), eye, lower=True)
+    )
+
+
+def _shared(
+    moments: Moments, inverse: Float[Array, "neurons directions directions"]
+) -> Float[Array, "directions neurons neurons"]:
+    """Second moments of the inputs of two neurons, each in its own coordinates."""
+
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        inputs, slopes = part
+        seen = jnp.einsum("kij,rj->ikr", inverse, inputs) * slopes.T
+        return total + seen @ jnp.swapaxes(seen, 1, 2), None
+
+    neurons, directions = inverse.shape[:2]
+    start = jnp.zeros((directions, neurons, neurons), jnp.float32)
+    parts = (
+        moments.inputs.reshape(-1, PART, directions),
+        moments.slopes.reshape(-1, PART, neurons),
+    )
+    return jax.lax.scan(add, start, parts)[0]
