@@ -25,6 +25,8 @@ SEEN = 2048
 FLOOR = 1e-4
 # The same for blocks of neurons that coincide.
 RIDGE = 1e-6
+# Share of a neuron's curvature that the drawn samples show at least, for it to be scaled up to.
+LEAST_SHOWN = 1e-2
 # Rows of the samples that blocks are summed over at a time.
 PART = 256
 
@@ -118,9 +120,14 @@ def own_coordinates(
         return jsl.solve_triangular(jnp.linalg.cholesky(damped), identity, lower=True)
 
     inverse = jax.lax.map(lambda part: factor(*part), (moments.own, floor, held))
-    shared = _shared(moments, inverse) * (outputs @ outputs.T)
-    # What damping and floor add to every neuron's own curvature, in its coordinates.
+    # What damping and floor add to every neuron's own curvature, in its coordinates. The rest, to
+    # one in all, is known better than the samples that were drawn show it.
     added = jnp.einsum("kij,kj->ki", inverse**2, shift * held[:, None] + floor[:, None])
+    shared = _shared(moments, inverse)
+    shown = jnp.diagonal(shared, axis1=1, axis2=2)
+    known = jnp.maximum(1.0 - added.T, 0.0)
+    right = jnp.sqrt(known / jnp.maximum(shown, LEAST_SHOWN * known + 1e-30))
+    shared = shared * right[:, :, None] * right[:, None, :] * (outputs @ outputs.T)
     least = RIDGE * jnp.maximum(jnp.trace(shared, axis1=1, axis2=2) / len(size), 1e-12)
     alone = added * size[:, None] + jnp.where(size > 0.0, 0.0, 1.0)[:, None]
     blocks = shared + jax.vmap(jnp.diag)(alone.T) + least[:, None, None] * jnp.eye(len(size))

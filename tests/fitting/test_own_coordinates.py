@@ -1,0 +1,130 @@
+"""Each neuron's own coordinates: against dense matrices, and against blocks on hard problems."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tests.reconstruction.planted import gaussian, teacher
+
+from expand_and_cluster.core.network import Layer
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.conjugate_gradients import precondition, product, solve_step
+from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
+from expand_and_cluster.fitting.own_coordinates import moments_at, own_coordinates
+from expand_and_cluster.fitting.projection import evaluate, frame_of, slopes_gradient
+
+
+def saturated(width=6, inputs=12, outputs=3, seed=0):
+    """A network of which some neurons bend at few of the inputs."""
+    source = teacher((inputs, width, outputs), "tanh", seed)
+    first, last = source.layers
+    reach = np.where(np.arange(width) % 2 == 0, 3.0, 1.0)[:, None]
+    bias = np.where(np.arange(width) % 2 == 0, 8.0, first.bias)
+    return source.replace(layers=(Layer(reach * first.weight, bias), last))
+
+
+def laid_out(network, samples=3000, seed=0, present=None):
+    inputs = gaussian(samples, network.input_size, seed)
+    frame = frame_of(inputs, network(inputs))
+    rng = np.random.default_rng(seed)
+    vectors = network.input_vectors * (1.0 + 0.01 * rng.normal(size=network.input_vectors.shape))
+    taking_part = jnp.ones(len(vectors)) if present is None else jnp.asarray(present)
+    point = evaluate(jnp.asarray(vectors), taking_part, frame, network.activation)
+    return frame, point
+
+
+def solved(frame, point, damping, *, own, tolerance=1e-6, iterations=2000):
+    curvature = precondition(point, frame, jnp.float64)
+    return solve_step(
+        curvature,
+        slopes_gradient(point, frame),
+        jnp.asarray(damping),
+        jnp.asarray(tolerance),
+        jnp.asarray(iterations),
+        moments_at(point, frame) if own else None,
+    )
+
+
+def test_moments_are_those_of_the_weighted_inputs():
+    with double():
+        frame, point = laid_out(saturated(), samples=500)
+        moments = moments_at(point, frame)
+        white = np.asarray(frame.white).reshape(-1, frame.root.shape[1])[:500]
+        slopes = np.asarray(point.slopes).reshape(len(frame.white.reshape(-1, 13)), -1)[:500]
+        for k, own in enumerate(np.asarray(moments.own)):
+            wanted = (white * slopes[:, k : k + 1] ** 2).T @ white / 500
+            np.testing.assert_allclose(own, wanted, atol=2e-6)
+
+
+def test_drawn_samples_stand_for_all():
+    with double():
+        frame, point = laid_out(saturated(), samples=4000)
+        moments = moments_at(point, frame)
+        few = np.asarray(moments.inputs) * np.asarray(moments.slopes)[:, 1:2]
+        np.testing.assert_allclose(few.T @ few, np.asarray(moments.own)[1], atol=0.1)
+
+
+@pytest.mark.parametrize("damping", [1e-8, 1e-1])
+def test_one_neuron_is_inverted(damping):
+    with double():
+        frame, point = laid_out(saturated(width=1))
+        curvature = precondition(point, frame, jnp.float64)
+        metric = curvature.metric
+        within = own_coordinates(
+            moments_at(point, frame), curvature.outputs, jnp.asarray(damping), metric
+        )
+        own = np.asarray(moments_at(point, frame).own)[0] * float(jnp.sum(curvature.outputs**2))
+        matrix = own + np.diag(damping * np.asarray(metric))
+        move = np.random.default_rng(1).normal(size=(1, len(metric)))
+        back = np.asarray(within.apply(jnp.asarray(move @ matrix)))
+        assert np.linalg.norm(back - move) < 1e-2 * np.linalg.norm(move)
+
+
+def test_the_preconditioner_is_symmetric_and_positive():
+    with double():
+        frame, point = laid_out(saturated())
+        curvature = precondition(point, frame, jnp.float64)
+        within = own_coordinates(
+            moments_at(point, frame), curvature.outputs, jnp.asarray(1e-6), curvature.metric
+        )
+        rng = np.random.default_rng(2)
+        one, other = (jnp.asarray(rng.normal(size=(6, len(curvature.metric)))) for _ in range(2))
+        there, back = (float(jnp.sum(a * within.apply(b))) for a, b in ((one, other), (other, one)))
+        np.testing.assert_allclose(there, back, rtol=1e-3)
+        assert float(jnp.sum(one * within.apply(one))) > 0
+
+
+def test_steps_are_the_same_and_take_fewer_iterations():
+    with double():
+        frame, point = laid_out(saturated())
+        plain, predicted, many = solved(frame, point, 1e-6, own=False)
+        own, as_predicted, few = solved(frame, point, 1e-6, own=True)
+        curvature = precondition(point, frame, jnp.float64)
+        apart = product(curvature, plain - own)
+        assert float(jnp.sum((plain - own) * apart)) < 1e-6 * float(
+            jnp.sum(plain * product(curvature, plain))
+        )
+        np.testing.assert_allclose(float(predicted), float(as_predicted), rtol=1e-5)
+        assert int(few) < 0.6 * int(many)
+
+
+def test_absent_neurons_stay_where_they_are():
+    with double():
+        frame, point = laid_out(saturated(), present=[1.0, 1.0, 0.0, 1.0, 1.0, 0.0])
+        move, predicted, _ = solved(frame, point, 1e-6, own=True)
+        assert np.isfinite(np.asarray(move)).all()
+        assert float(predicted) > 0
+        np.testing.assert_array_equal(np.asarray(move)[[2, 5]], 0.0)
+
+
+def test_a_descent_ends_at_rounding():
+    source = saturated()
+    inputs = gaussian(3000, 12)
+    frame = frame_of(inputs, source(inputs))
+    rng = np.random.default_rng(0)
+    first, last = source.layers
+    start = Layer(first.weight + 0.02 * rng.normal(size=first.weight.shape), first.bias)
+    settings = GaussNewtonSettings(target=1e-29, own=True)
+    descent = GaussNewton(source.replace(layers=(start, last)), frame, settings)
+    for _ in descent.run():
+        pass
+    assert descent.loss < 1e-26
