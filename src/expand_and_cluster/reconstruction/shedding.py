@@ -9,19 +9,21 @@ from expand_and_cluster.reconstruction.candidate import Candidate, Workbench, im
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 
-# Iterations of conjugate gradients in a step: given inputs are as badly conditioned as they are,
-# and a step that is solved to the end is worth several that are cut short.
-SETTINGS = GaussNewtonSettings(iterations=400, own=True)
+# Iterations of conjugate gradients in the first step after a loss; more once a step was cut short.
+SETTINGS = GaussNewtonSettings(iterations=150, own=True)
 # First damping of a descent, in units of its error relative to the outputs' variance: what a step
 # may do grows as its model holds over longer steps.
 DAMPING = 4.0
-# Steps that decide whether the others make up for a pair that was joined, or for a neuron that was
-# removed where nothing else helps.
+# Steps that decide whether the others make up for what was joined and removed on trial, or for a
+# neuron that was removed where nothing else helps.
 FEW, ENOUGH = 3, 12
+# Rise of the mean squared error that removals on trial may cause together: neurons to spare fit what
+# is left of the error, and so are missed at first.
+RISE = 30.0
 # Error below which it no longer hides what small neurons do, relative to the outputs' variance; and
 # share of it that a step leaves where it comes to that no faster.
 CLEAR, SLOW = 1e-6, 0.25
-# Fall of the error after which pairs are tried again that could not be joined.
+# Fall of the error after which a trial is made again that failed.
 LATER = 0.01
 
 
@@ -30,8 +32,9 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
 
     Once the error no longer hides what small neurons do, or falls slowly, for neurons to spare make
     the problem singular and steps short, those whose removal costs less than a tenth of it are seen
-    to be free. Pairs that have come to act as one are joined, if a few steps bring the error back,
-    and where the descent stalls above rounding, so are the cheapest neurons removed.
+    to be free. On trial, pairs that have come to act as one are joined and other cheap neurons
+    removed: they stay so if a few steps bring the error back. Where the descent stalls above
+    rounding, single neurons are tried for longer.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -50,7 +53,7 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
                 continue
             candidate, dropped = prune(bench, candidate, sure=True)
             if not dropped and candidate.loss <= below:
-                candidate, dropped = _joined(bench, candidate)
+                candidate, dropped = _lightened(bench, candidate)
                 below = np.inf if dropped else LATER * candidate.loss
             if dropped:
                 break
@@ -68,10 +71,17 @@ def _settings(candidate: Candidate, steps: int = SETTINGS.steps) -> GaussNewtonS
     return replace(SETTINGS, damping=min(DAMPING * candidate.loss, SETTINGS.damping), steps=steps)
 
 
-def _joined(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
-    """The candidate with its pairs joined, if a few steps bring the error back."""
+def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with pairs joined and cheap neurons removed, if steps bring the error back."""
     left, removals = join(bench, candidate)
-    regained = _regained(bench, left, candidate.loss, FEW) if removals else None
+    while left.width > 1 and candidate.loss <= CLEAR and not bench.at_floor(left):
+        cheapest = int(np.argmin(bench.removal_costs(left)))
+        fewer = without(bench, left, cheapest)
+        if not fewer.loss <= RISE * candidate.loss:
+            break
+        reason = "the others make up for it within a few steps"
+        left, removals = fewer, (*removals, Removal(fewer.width, reason, fewer.loss))
+    regained = _regained(bench, left.tightened(), candidate.loss, FEW) if removals else None
     return (candidate, ()) if regained is None else (regained, removals)
 
 
