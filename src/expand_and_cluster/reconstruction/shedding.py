@@ -17,8 +17,8 @@ DAMPING = 4.0
 # Steps that decide whether the others make up for what was joined and removed on trial, or for a
 # neuron that was removed where nothing else helps.
 FEW, ENOUGH = 3, 12
-# Rise of the mean squared error that removals on trial may cause together: neurons to spare fit what
-# is left of the error, and so are missed at first.
+# Rise of the mean squared error that removals on trial may cause together: neurons to spare fit
+# what is left of the error, and so are missed at first.
 RISE = 30.0
 # Error below which it no longer hides what small neurons do, relative to the outputs' variance; and
 # share of it that a step leaves where it comes to that no faster.
