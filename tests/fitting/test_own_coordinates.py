@@ -46,12 +46,12 @@ def solved(frame, point, damping, *, own, tolerance=1e-6, iterations=2000):
 
 def test_moments_are_those_of_the_weighted_inputs():
     with double():
-        frame, point = laid_out(saturated(), samples=500)
+        frame, point = laid_out(saturated(), samples=200)
         moments = moments_at(point, frame)
-        white = np.asarray(frame.white).reshape(-1, frame.root.shape[1])[:500]
-        slopes = np.asarray(point.slopes).reshape(len(frame.white.reshape(-1, 13)), -1)[:500]
+        white = np.asarray(frame.white).reshape(-1, frame.root.shape[1])[:200]
+        slopes = np.asarray(point.slopes).reshape(len(frame.white.reshape(-1, 13)), -1)[:200]
         for k, own in enumerate(np.asarray(moments.own)):
-            wanted = (white * slopes[:, k : k + 1] ** 2).T @ white / 500
+            wanted = (white * slopes[:, k : k + 1] ** 2).T @ white / 200
             np.testing.assert_allclose(own, wanted, atol=2e-6)
 
 

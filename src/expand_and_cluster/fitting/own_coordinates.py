@@ -19,8 +19,9 @@ from jaxtyping import Float
 
 from expand_and_cluster.fitting.projection import Frame, Point
 
-# Samples that the blocks are measured on, drawn by how much they stand out.
-SEEN = 2048
+# Samples for every direction that moments are measured on, where there are more, drawn by how much
+# they stand out; and how many that blocks are measured on.
+DRAWN, SEEN = 20, 2048
 # Share of a neuron's mean curvature that is added to all of its directions.
 FLOOR = 1e-4
 # The same for blocks of neurons that coincide.
@@ -76,20 +77,25 @@ def moments_at(point: Point, frame: Frame) -> Moments:
     white = frame.white.reshape(-1, directions)
     weights = frame.weights.astype(jnp.float32).reshape(-1)
     slopes = point.slopes.astype(jnp.float32).reshape(len(white), -1)
-    roots = jnp.sqrt(weights)
-
-    def own(column: Float[Array, " rows"]) -> Float[Array, "directions directions"]:
-        seen = white * (column * roots)[:, None]
-        return seen.T @ seen
-
     # Samples that stand out are the only ones that tell of rare directions.
     standing = jnp.cumsum(weights * jnp.sum(white**2, axis=1))
-    places = (jnp.arange(SEEN) + 0.5) / SEEN * standing[-1]
-    drawn = jnp.searchsorted(standing, places)
-    share = standing[-1] / (SEEN * jnp.sum(white[drawn] ** 2, axis=1))
-    return Moments(
-        jax.lax.map(own, slopes.T), white[drawn], slopes[drawn] * jnp.sqrt(share)[:, None]
+
+    def draw(count: int) -> tuple[Array, Array]:
+        places = (jnp.arange(count) + 0.5) / count * standing[-1]
+        drawn = jnp.searchsorted(standing, places)
+        share = standing[-1] / (count * jnp.sum(white[drawn] ** 2, axis=1))
+        return white[drawn], slopes[drawn] * jnp.sqrt(share)[:, None]
+
+    enough = DRAWN * directions
+    inputs, seen_by = (
+        (white, slopes * jnp.sqrt(weights)[:, None]) if len(white) <= enough else draw(enough)
     )
+
+    def own(column: Float[Array, " rows"]) -> Float[Array, "directions directions"]:
+        seen = inputs * column[:, None]
+        return seen.T @ seen
+
+    return Moments(jax.lax.map(own, seen_by.T), *draw(SEEN))
 
 
 def own_coordinates(

@@ -8,8 +8,8 @@ from expand_and_cluster.reconstruction.candidate import MOST_ROWS, Candidate, Wo
 from expand_and_cluster.reconstruction.prune import Removal
 
 # How far two neurons' pre-activations are from each other, as a share of the larger, where they may
-# be one (5 degrees between directions).
-NEAR = np.pi / 36
+# be one (15 degrees between directions).
+NEAR = np.pi / 12
 # Rise of the mean squared error up to which a pair is joined. A sum of two neurons is one neuron up
 # to the square of their distance, and steps bring that back; two neurons of the teacher cost more.
 RISE = 100.0

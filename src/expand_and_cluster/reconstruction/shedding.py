@@ -19,7 +19,7 @@ DAMPING = 4.0
 FEW, ENOUGH = 3, 12
 # Rise of the mean squared error that removals on trial may cause together: neurons to spare fit
 # what is left of the error, and so are missed at first.
-RISE = 30.0
+RISE = 100.0
 # Error below which it no longer hides what small neurons do, relative to the outputs' variance; and
 # share of it that a step leaves where it comes to that no faster.
 CLEAR, SLOW = 1e-6, 0.25
@@ -52,9 +52,10 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
             if CLEAR < candidate.loss <= SLOW * before:
                 continue
             candidate, dropped = prune(bench, candidate, sure=True)
-            if not dropped and candidate.loss <= below:
-                candidate, dropped = _lightened(bench, candidate)
-                below = np.inf if dropped else LATER * candidate.loss
+            if candidate.loss <= below:
+                candidate, more = _lightened(bench, candidate)
+                below = np.inf if more else LATER * candidate.loss
+                dropped += more
             if dropped:
                 break
         if not dropped:
