@@ -57,7 +57,7 @@ def test_moments_are_those_of_the_weighted_inputs():
 
 def test_drawn_samples_stand_for_all():
     with double():
-        frame, point = laid_out(saturated(), samples=4000)
+        frame, point = laid_out(saturated(), samples=6000)
         moments = moments_at(point, frame)
         few = np.asarray(moments.inputs) * np.asarray(moments.slopes)[:, 1:2]
         np.testing.assert_allclose(few.T @ few, np.asarray(moments.own)[1], atol=0.1)

@@ -19,9 +19,9 @@ from jaxtyping import Float
 
 from expand_and_cluster.fitting.projection import Frame, Point
 
-# Samples for every direction that moments are measured on, where there are more, drawn by how much
-# they stand out; and how many that blocks are measured on.
-DRAWN, SEEN = 20, 2048
+# Samples that moments are measured on, where there are more, drawn by how much they stand out: so
+# many for every direction, or as many in all. And how many that blocks are measured on.
+DRAWN, LEAST, SEEN = 20, 4096, 2048
 # Share of a neuron's mean curvature that is added to all of its directions.
 FLOOR = 1e-4
 # The same for blocks of neurons that coincide.
@@ -86,7 +86,7 @@ def moments_at(point: Point, frame: Frame) -> Moments:
         share = standing[-1] / (count * jnp.sum(white[drawn] ** 2, axis=1))
         return white[drawn], slopes[drawn] * jnp.sqrt(share)[:, None]
 
-    enough = DRAWN * directions
+    enough = max(DRAWN * directions, LEAST)
     inputs, seen_by = (
         (white, slopes * jnp.sqrt(weights)[:, None]) if len(white) <= enough else draw(enough)
     )
