@@ -62,8 +62,9 @@ EASE, EASE_MODEL = 8.0, 64.0
 MOST_ITERATIONS = 1600
 # Change of the slopes, relative to their mean square, after which moments are measured anew.
 CHANGED = 1e-2
-# A step in single precision that leaves more than this share of the loss is followed by double.
-SLOW = 0.5
+# A step in single precision that leaves more than this share of the loss is followed by double,
+# unless the loss is so large, relative to the targets' variance, that precision is not to blame.
+SLOW, COARSE = 0.5, 1e-8
 
 
 @dataclass(frozen=True)
@@ -150,12 +151,13 @@ class GaussNewton:
             if not accepted and self._damping > MOST_DAMPING:
                 self.stop = StopReason.STALLED
                 return
-            least = SLOW if self._single else 1.0 - chosen.progress
-            if accepted and self.loss > least * before:
-                if not self._single:
-                    self.stop = StopReason.STALLED
-                    return
+            stalled = accepted and self.loss > (1.0 - chosen.progress) * before
+            fine = self._single and self.loss < COARSE
+            if fine and accepted and self.loss > SLOW * before:
                 self._single = False
+            elif stalled:
+                self.stop = StopReason.STALLED
+                return
 
     def network(self) -> Network:
         """The network as it stands."""

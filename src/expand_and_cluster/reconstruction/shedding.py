@@ -20,9 +20,9 @@ FEW, ENOUGH = 3, 12
 # Rise of the mean squared error that removals on trial may cause together: neurons to spare fit
 # what is left of the error, and so are missed at first.
 RISE = 100.0
-# Error below which it no longer hides what small neurons do, relative to the outputs' variance; and
-# share of it that a step leaves where it comes to that no faster.
-CLEAR, SLOW = 1e-6, 0.25
+# Error, relative to the outputs' variance, above which it hides what small neurons do; and steps
+# that a descent has to come below it.
+CLEAR, PATIENCE = 1e-6, 8
 # Fall of the error after which a trial is made again that failed.
 LATER = 0.01
 
@@ -30,11 +30,10 @@ LATER = 0.01
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    Once the error no longer hides what small neurons do, or falls slowly, for neurons to spare make
-    the problem singular and steps short, those whose removal costs less than a tenth of it are seen
-    to be free. On trial, pairs that have come to act as one are joined and other cheap neurons
-    removed: they stay so if a few steps bring the error back. Where the descent stalls above
-    rounding, single neurons are tried for longer.
+    Once the error no longer hides what small neurons do, or does not come to that, those whose
+    removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
+    as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
+    back. Where the descent stalls above rounding, single neurons are tried for longer.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -47,9 +46,8 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         dropped: tuple[Removal, ...] = ()
         for _ in descent.run():
             bench.tell(descent)
-            before = candidate.loss
             candidate = improved(candidate, descent.network(), descent.loss)
-            if CLEAR < candidate.loss <= SLOW * before:
+            if candidate.loss > CLEAR and descent.step < PATIENCE:
                 continue
             candidate, dropped = prune(bench, candidate, sure=True)
             if candidate.loss <= below:
