@@ -14,7 +14,7 @@ from jaxtyping import Bool
 
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.datasets.dataset import Dataset
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.chosen_queries import peak_memory
@@ -119,7 +119,7 @@ def recover_given(task: Task, report: Reporter) -> Row:
         "identified": recovery.verdict.identified,
         **_errors(recovery.network, teacher, asked),
         "paper_rmse": task["paper_rmse"],
-        **_distances(recovery, teacher, asked, folder / "masks"),
+        **_distances(recovery, teacher, asked, folder / "masks", report),
         "recovery_seconds": recovery.seconds,
         "peak_gib": peak_memory(),
     }
@@ -156,9 +156,11 @@ def within_support(
     return ~np.any(unseen[:, rare] != 0.0, axis=1)
 
 
-def _distances(recovery: Recovery, teacher: Network, images: Dataset, folder: Path) -> Row:
+def _distances(
+    recovery: Recovery, teacher: Network, images: Dataset, folder: Path, report: Reporter
+) -> Row:
     inputs, center = images.train_inputs, images.train_inputs.mean(axis=0)
-    masks = {"spectrum": spectrum_mask(inputs), "boruta": _boruta(images, folder)}
+    masks = {"spectrum": spectrum_mask(inputs), "boruta": _boruta(images, folder, report)}
     row: Row = {}
     for name, mask in masks.items():
         scores = compare(recovery, teacher, masked_inputs=mask, held_inputs=center)
@@ -173,11 +175,12 @@ def _distances(recovery: Recovery, teacher: Network, images: Dataset, folder: Pa
     return row
 
 
-def _boruta(images: Dataset, folder: Path) -> np.ndarray:
+def _boruta(images: Dataset, folder: Path, report: Reporter) -> np.ndarray:
     """Boruta's mask of a dataset, found once: it takes minutes."""
     kept = Checkpoint(folder)
     saved = kept.load(f"boruta-{images.name}")
     if saved is None:
+        report(Progress("find Boruta's mask", 0, None, note="minutes, once for each dataset"))
         mask = boruta_mask(images.train_inputs, images.train_labels)
         kept.save(f"boruta-{images.name}", {"mask": mask}, {})
         return mask
