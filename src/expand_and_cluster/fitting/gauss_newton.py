@@ -82,7 +82,7 @@ class GaussNewtonSettings:
         progress: A step that lowers the loss by a smaller share than this has stalled.
         single: Whether products of the first steps run in float32.
         own: Whether steps are preconditioned in each neuron's own coordinates: dearer to begin
-            with, and far fewer iterations where inputs are badly conditioned.
+            with, and fewer iterations where inputs are badly conditioned.
     """
 
     steps: int = 30
