@@ -7,9 +7,9 @@ import pytest
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting.jacobian import jacobian
 from expand_and_cluster.students.choosing import (
     RIDGE,
-    jacobian,
     most_disputed,
     nearest_to_uncertain_hyperplanes,
     weakest_directions_first,

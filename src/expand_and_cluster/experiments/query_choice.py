@@ -13,12 +13,12 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.experiments.experiment import Experiment
 from expand_and_cluster.experiments.studies import Row, Task, run_study
+from expand_and_cluster.fitting.jacobian import jacobian
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.recovery import Recovery
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.choosing import (
-    jacobian,
     most_disputed,
     nearest_to_uncertain_hyperplanes,
     weakest_directions_first,

@@ -2,7 +2,9 @@
 
 import numpy as np
 from jaxtyping import Float
+from scipy.spatial.distance import squareform
 
+from expand_and_cluster.clusters.dissimilarity import pairwise, unit_vectors
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.candidate import MOST_ROWS, Candidate, Workbench
 from expand_and_cluster.reconstruction.prune import Removal
@@ -62,17 +64,13 @@ def _distances(bench: Workbench, candidate: Candidate) -> Float[np.ndarray, "neu
     """Root mean square of what two pre-activations differ by, relative to the larger."""
     network = candidate.network
     symmetry = network.activation.symmetry
-    pre = _pre_activations(bench, network.input_vectors[candidate.present])
-    length = np.linalg.norm(pre, axis=0)
-    pre = pre / np.where(length == 0.0, 1.0, length)
-    cosine = pre.T @ pre
-    if symmetry.flip is not None:
-        cosine = np.abs(cosine)
-    larger = np.maximum.outer(length, length)
-    share = np.minimum.outer(length, length) / np.where(larger == 0.0, 1.0, larger)
+    pre = _pre_activations(bench, network.input_vectors[candidate.present]).T
     if symmetry.scale_free:
-        share = np.ones_like(share)
-    return np.sqrt(np.maximum(1.0 + share**2 - 2.0 * share * cosine, 0.0))
+        pre = unit_vectors(pre)
+    length = np.linalg.norm(pre, axis=1)
+    larger = np.maximum.outer(length, length)
+    apart = squareform(pairwise(pre, sign_free=symmetry.flip is not None))
+    return apart / np.where(larger == 0.0, 1.0, larger)
 
 
 def _pre_activations(

@@ -5,12 +5,11 @@ Sompolinsky 1992), near hyperplanes whose place is uncertain, and where the weak
 the Jacobian show (greedy D-optimal design; Fedorov 1972).
 """
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.jacobian import jacobian
 
 # Added to the information of the first round, relative to its largest direction: what it holds
 # nothing of is the first to be asked for.
@@ -90,29 +89,6 @@ def weakest_directions_first(
     return chosen
 
 
-def jacobian(
-    network: Network, inputs: Float[np.ndarray, "rows inputs"]
-) -> Float[np.ndarray, "rows outputs weights"]:
-    """Derivatives of the outputs in all weights: input vectors, output weights, output biases.
-
-    Args:
-        network: One hidden layer, no skip.
-        inputs: Where to take them.
-    """
-    extended = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
-    with double():
-        pre = jnp.asarray(extended @ network.input_vectors.T)
-        values = np.asarray(network.activation.function(pre))
-        slopes = np.asarray(network.activation.derivative(pre))
-    outgoing = network.layers[1].weight
-    outputs = len(outgoing)
-    into = np.einsum("ok,rk,ri->roki", outgoing, slopes, extended)
-    seen = np.concatenate([values, np.ones((len(values), 1))], axis=1)
-    own = np.einsum("op,rs->rops", np.eye(outputs), seen)
-    flat = (len(inputs), outputs, -1)
-    return np.concatenate([into.reshape(flat), own.reshape(flat)], axis=2)
-
-
 def _information(rows: Float[np.ndarray, "rows outputs weights"]) -> np.ndarray:
     flat = rows.reshape(-1, rows.shape[-1])
     gram = flat.T @ flat
@@ -121,7 +97,6 @@ def _information(rows: Float[np.ndarray, "rows outputs weights"]) -> np.ndarray:
 
 def _drawn(weights: Float[np.ndarray, " candidates"], count: int, seed: int) -> Chosen:
     total = weights.sum()
-    share = weights / total if np.isfinite(total) and total > 0 else None
-    if share is not None and np.count_nonzero(share) < count:
-        share = None
+    usable = np.isfinite(total) and total > 0 and np.count_nonzero(weights) >= count
+    share = weights / total if usable else None
     return np.random.default_rng(seed).choice(len(weights), size=count, replace=False, p=share)

@@ -2,19 +2,11 @@
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.deep_descent import all_present
-from expand_and_cluster.fitting.deep_equations import (
-    deep_parameters,
-    forward,
-    jacobian_rows,
-)
+from expand_and_cluster.fitting.jacobian import jacobian
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import LOOSE
 
@@ -51,17 +43,18 @@ def analyse_deep_conditioning(network: Network, data: TrainingData) -> DeepCondi
     """
     outputs = data.targets.shape[1]
     rows = min(len(data.inputs), max(256, EQUATIONS * network.parameter_count // outputs))
-    jacobian = _jacobian(network, data.inputs[:rows])
+    derivatives = jacobian(network, data.inputs[:rows])
+    derivatives = derivatives.reshape(-1, derivatives.shape[-1])
     shapes = [(layer.weight.shape[0], layer.weight.shape[1] + 1) for layer in network.layers]
     if network.activation.symmetry.scale_free:
-        size = float(np.sqrt(np.mean(np.sum(jacobian**2, axis=0))))
-        jacobian = np.concatenate([jacobian, size * _scale_directions(network)])
-    if len(jacobian) < jacobian.shape[1]:
+        size = float(np.sqrt(np.mean(np.sum(derivatives**2, axis=0))))
+        derivatives = np.concatenate([derivatives, size * _scale_directions(network)])
+    if len(derivatives) < derivatives.shape[1]:
         return DeepConditioning(0.0, tuple(np.full(shape, np.inf) for shape in shapes))
-    scale = np.linalg.norm(jacobian, axis=0)
+    scale = np.linalg.norm(derivatives, axis=0)
     seen = scale > FREE * scale.max()
     safe = np.where(seen, scale, 1.0)
-    _, values, right = np.linalg.svd(np.linalg.qr((jacobian / safe)[:, seen], mode="r"))
+    _, values, right = np.linalg.svd(np.linalg.qr((derivatives / safe)[:, seen], mode="r"))
     known = values > FREE * len(values) * values[0]
     inverse = np.where(known, 1.0 / np.where(known, values, 1.0) ** 2, np.inf)
     share = right.T**2
@@ -76,22 +69,6 @@ def analyse_deep_conditioning(network: Network, data: TrainingData) -> DeepCondi
     ]
     smallest = float(values[-1] / values[0]) if seen.all() else 0.0
     return DeepConditioning(smallest, tuple(parts))
-
-
-def _jacobian(
-    network: Network, inputs: Float[np.ndarray, "rows inputs"]
-) -> Float[np.ndarray, "equations weights"]:
-    """Derivative of every output in every weight, last layer included."""
-    with double():
-        parameters = deep_parameters(network)
-        masks = jax.tree.map(jnp.asarray, all_present(network))
-        extended = jnp.concatenate([jnp.asarray(inputs), jnp.ones((len(inputs), 1))], axis=1)
-        passed = forward(parameters, masks, network.activation, extended)
-        hidden = np.asarray(jacobian_rows(parameters, passed))
-        features = np.asarray(passed.values[-1])
-    outputs = network.output_size
-    last = np.einsum("op,sf->sopf", np.eye(outputs), features).reshape(len(inputs), outputs, -1)
-    return np.concatenate([hidden, last], axis=2).reshape(len(inputs) * outputs, -1)
 
 
 def _scale_directions(network: Network) -> Float[np.ndarray, "neurons weights"]:
