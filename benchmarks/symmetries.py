@@ -1,6 +1,6 @@
 """Hand-built students of every legal type: is each neuron named, does the teacher come back?
 
-    python benchmarks/symmetries.py [--cases 500] [--activations tanh relu ...] [--seed 0]
+    python benchmarks/symmetries.py [--cases 500] [--activations tanh relu ...] [--seed 0] [--bounded]
 
 For each activation of the catalogue, random teachers (2 to 6 inputs, 2 to 6 neurons, 1 to 3
 outputs) and students that hold every type of neuron that is legal for it, with noise added to all
@@ -9,6 +9,8 @@ students with a neuron of a wrong type, group or side; those not reduced to the 
 without a skip; and the largest errors of the reduced network: of input vectors and output weights
 as multiples of the noise, of all weights as a multiple of the student's own error on the inputs
 (its bias cannot be known better than its outputs). Without noise, all are in units of 1e-15.
+Noise is normal with the printed standard deviation; with `--bounded` it is uniform, and no weight
+is moved further than what is printed.
 """
 
 import argparse
@@ -69,14 +71,14 @@ def neuron_error(found: Network, true: Network) -> float:
     )
 
 
-def run(name: str, noise: float, cases: int, seed: int) -> str:
+def run(name: str, noise: float, cases: int, seed: int, bounded: bool) -> str:
     """One line of the table."""
     unit = max(noise, 1e-15)
     wrong = unreduced = 0
     neurons, weights, steps = [], [], []
     begin = time.perf_counter()
     for number in range(cases):
-        made = case(name, seed + number, noise)
+        made = case(name, seed + number, noise, bounded)
         wrong += not named(made)
         reduction = reduce(made.student, made.inputs)
         network = reduction.network
@@ -101,12 +103,13 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=500)
     parser.add_argument("--activations", nargs="+", default=list(catalogue))
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--bounded", action="store_true")
     chosen = parser.parse_args()
     print("                                  not      neurons by  all by own  worst       ")
     print("activation    noise  cases  wrong  reduced        noise       error step error  seconds")
     for name in chosen.activations:
         for noise in NOISES:
-            print(run(name, noise, chosen.cases, chosen.seed), flush=True)
+            print(run(name, noise, chosen.cases, chosen.seed, chosen.bounded), flush=True)
 
 
 if __name__ == "__main__":

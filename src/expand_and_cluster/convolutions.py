@@ -108,9 +108,9 @@ def recover_convolutions(
             raise _spent(max_queries, architecture, found, search) from error
         if not len(found[-1].votes):
             break
-    verdict = judge_channels(architecture, found)
+    below = Below(architecture, [one.layer for one in found], named)
+    verdict = judge_channels(below, found)
     if verdict.identified:
-        below = Below(architecture, [one.layer for one in found], named)
         verdict = judge_the_rest(verdict, below, found, oracle, rng)
     return ConvRecovery(
         layers=tuple(one.layer for one in found),

@@ -2,19 +2,19 @@
 
 import numpy as np
 
-from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.errors import QueryBudgetError
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.channels import FoundLayer
 from expand_and_cluster.reconstruction.kinks_above import AboveTest, judge_above
+from expand_and_cluster.reconstruction.known_kinks import of_no_layer
 from expand_and_cluster.recovery import Verdict
 
 # Kinks that a channel must explain, besides those it was read off, to count as certain.
 LEAST_VOTES = 5
 
 
-def judge_channels(architecture: Convolutional, found: list[FoundLayer]) -> Verdict:
+def judge_channels(below: Below, found: list[FoundLayer]) -> Verdict:
     """Identified if no question showed a kink of these layers that their channels do not explain.
 
     Equations of a kink outnumber the unknowns, so that a kernel which solves them is right; what
@@ -22,20 +22,20 @@ def judge_channels(architecture: Convolutional, found: list[FoundLayer]) -> Verd
     is explained, after so many that were (Laplace's rule of succession).
 
     Args:
-        architecture: Of the whole network.
-        found: Its layers, from the image on, as far as they were found.
+        below: All convolutional layers that were found.
+        found: The same layers, with what was seen of each.
     """
     reasons: list[str] = []
-    identified = len(found) == len(architecture.layers)
+    identified = len(found) == len(below.architecture.layers)
     confidence = 1.0
     for depth, layer in enumerate(found, start=1):
-        doubts = _doubts(layer)
+        doubts, unexplained = _doubts(layer), len(of_no_layer(below, layer.open))
         reasons.append(
             f"layer {depth}: {len(layer.votes)} channels explain {sum(layer.votes)} kinks, "
-            f"{layer.unexplained} are not explained"
+            f"{unexplained} are not explained"
         )
         reasons += [f"layer {depth}: {doubt}" for doubt in doubts]
-        identified = identified and not (doubts or layer.unexplained) and bool(layer.votes)
+        identified = identified and not (doubts or unexplained) and bool(layer.votes)
         confidence *= (layer.explained + 1) / (layer.explained + 2)
     return Verdict(identified, confidence if identified else 0.0, tuple(reasons))
 

@@ -15,10 +15,11 @@ from expand_and_cluster.fitting import projection
 from expand_and_cluster.fitting.conjugate_gradients import (
     RIDGE,
     Curvature,
+    blocks_at,
     by_blocks,
     by_transposes,
+    curvature_at,
     inverse_factors,
-    precondition,
     product,
     solve_step,
 )
@@ -47,6 +48,8 @@ class Case(NamedTuple):
     gradient: np.ndarray
     curvature: Curvature
     single: Curvature
+    blocks: jax.Array
+    single_blocks: jax.Array
     dense: Reduced
     outputs: int
 
@@ -74,8 +77,10 @@ def case(request):
         return Case(
             np.asarray(frame.root),
             np.asarray(slopes_gradient(point, frame)),
-            precondition(point, frame, jnp.float64),
-            precondition(point, frame, jnp.float32),
+            curvature_at(point, frame, jnp.float64),
+            curvature_at(point, frame, jnp.float32),
+            blocks_at(point, frame, jnp.float64),
+            blocks_at(point, frame, jnp.float32),
             reduced(found, inputs, targets, present=present),
             outputs,
         )
@@ -99,6 +104,7 @@ def solved(case, damping, *, tolerance=1e-13, iterations=500):
             jnp.asarray(damping),
             jnp.asarray(tolerance),
             jnp.asarray(iterations),
+            case.blocks,
         )
     return np.asarray(move), float(decrease), int(taken)
 
@@ -127,11 +133,12 @@ def test_refined_product_leaves_nothing_of_moves_that_output_weights_undo():
     with double():
         frame = frame_of(inputs, network(inputs))
         point = evaluate(jnp.asarray(vectors), jnp.ones(NEURONS), frame, network.activation)
-        curvature = precondition(point, frame, jnp.float64)
+        curvature = curvature_at(point, frame, jnp.float64)
+        blocks = np.asarray(blocks_at(point, frame, jnp.float64))
         # The move that changes this bias alone.
         move = np.zeros((NEURONS, 5))
         move[1] = np.linalg.pinv(np.asarray(frame.root))[:, 4]
-        size = np.abs(np.asarray(curvature.blocks)[:, 1, 1]).max() * np.abs(move).max()
+        size = np.abs(blocks[:, 1, 1]).max() * np.abs(move).max()
         assert size > 1e-3
         found = np.asarray(multiply(curvature, jnp.asarray(move), refined=True))
     np.testing.assert_allclose(found, 0.0, atol=1e-15 * size)
@@ -139,8 +146,8 @@ def test_refined_product_leaves_nothing_of_moves_that_output_weights_undo():
 
 def test_blocks_are_the_matrix_without_projection_between_equal_directions(case):
     wanted = diagonal_over_directions(in_coordinates(case.dense.whole, case.root, NEURONS))
-    for curvature in (case.curvature, case.single):
-        blocks = np.asarray(curvature.blocks, np.float64)
+    for summed in (case.blocks, case.single_blocks):
+        blocks = np.asarray(summed, np.float64)
         # Sums of products in float32, and the ridge.
         np.testing.assert_allclose(blocks, wanted, atol=1e-5 * np.abs(wanted).max())
         assert np.linalg.eigvalsh(blocks).min() > 0.1 * RIDGE * 1e-6 * np.abs(wanted).max()
@@ -156,18 +163,18 @@ def test_damping_holds_on_to_the_weights_as_they_are(case):
     # In units of the mean curvature: a move of typical variance costs about as much as it changes.
     variance = 1.0 / np.sum(case.root**2, axis=0)
     curved = np.trace(in_coordinates(case.dense.whole, case.root, NEURONS)) / metric.size / NEURONS
-    # The blocks' moments are summed in float32, and carry a ridge.
+    # Sums are made in float32.
     assert ratios[0] == pytest.approx(curved * variance.mean(), rel=1e-3)
 
 
 def test_factors_invert_the_damped_blocks(case):
     damping = 0.1
     with double():
-        half = inverse_factors(case.curvature, jnp.asarray(damping))
+        half = inverse_factors(case.blocks, damping * case.curvature.metric)
         move = moves(1)[0]
         found = np.asarray(by_transposes(half, by_blocks(half, jnp.asarray(move))))
     shift = damping * np.asarray(case.curvature.metric)[:, None, None] * np.eye(NEURONS)
-    damped = np.asarray(case.curvature.blocks) + shift
+    damped = np.asarray(case.blocks) + shift
     wanted = np.linalg.solve(damped, move.T[:, :, None])[:, :, 0].T
     np.testing.assert_allclose(found, wanted, rtol=1e-9, atol=1e-11 * np.abs(wanted).max())
 

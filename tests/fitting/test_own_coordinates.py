@@ -7,9 +7,15 @@ from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.conjugate_gradients import precondition, product, solve_step
+from expand_and_cluster.fitting import own_coordinates as own_coordinates_module
+from expand_and_cluster.fitting.conjugate_gradients import (
+    blocks_at,
+    curvature_at,
+    product,
+    solve_step,
+)
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
-from expand_and_cluster.fitting.own_coordinates import moments_at, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import evaluate, frame_of, slopes_gradient
 
 
@@ -33,21 +39,21 @@ def laid_out(network, samples=3000, seed=0, present=None):
 
 
 def solved(frame, point, damping, *, own, tolerance=1e-6, iterations=2000):
-    curvature = precondition(point, frame, jnp.float64)
+    curvature = curvature_at(point, frame, jnp.float64)
     return solve_step(
         curvature,
         slopes_gradient(point, frame),
         jnp.asarray(damping),
         jnp.asarray(tolerance),
         jnp.asarray(iterations),
-        moments_at(point, frame) if own else None,
+        OwnMoments(frame).at(point) if own else blocks_at(point, frame, jnp.float64),
     )
 
 
 def test_moments_are_those_of_the_weighted_inputs():
     with double():
         frame, point = laid_out(saturated(), samples=200)
-        moments = moments_at(point, frame)
+        moments = OwnMoments(frame).at(point)
         white = np.asarray(frame.white).reshape(-1, frame.root.shape[1])[:200]
         slopes = np.asarray(point.slopes).reshape(len(frame.white.reshape(-1, 13)), -1)[:200]
         for k, own in enumerate(np.asarray(moments.own)):
@@ -58,22 +64,45 @@ def test_moments_are_those_of_the_weighted_inputs():
 def test_drawn_samples_stand_for_all():
     with double():
         frame, point = laid_out(saturated(), samples=6000)
-        moments = moments_at(point, frame)
+        moments = OwnMoments(frame).at(point)
         # 2,048 drawn samples of 6,000: sums scatter by some 2 % of their size.
         few = np.asarray(moments.inputs) * np.asarray(moments.slopes)[:, 1:2]
         np.testing.assert_allclose(few.T @ few, np.asarray(moments.own)[1], atol=0.1)
+
+
+def test_moments_follow_their_neurons_and_only_changed_ones_are_measured_anew(monkeypatch):
+    measured = []
+    original = own_coordinates_module._moments
+    monkeypatch.setattr(
+        own_coordinates_module, "_moments", lambda *args: measured.append(1) or original(*args)
+    )
+    with double():
+        network = saturated()
+        frame, point = laid_out(network)
+        store = OwnMoments(frame)
+        before = np.asarray(store.at(point).own)
+        assert len(measured) == 6
+        order = np.array([3, 0, 5, 2])
+        vectors = network.input_vectors[order].copy()
+        vectors[1] *= 0.3  # another neuron altogether
+        fewer = evaluate(jnp.asarray(vectors), jnp.ones(4), frame, network.activation)
+        after = np.asarray(store.at(fewer).own)
+        assert len(measured) == 7
+        # Those that only moved a little keep what was measured.
+        np.testing.assert_array_equal(after[[0, 2, 3]], before[order[[0, 2, 3]]])
+        np.testing.assert_allclose(after[1], np.asarray(OwnMoments(frame).at(fewer).own)[1])
 
 
 @pytest.mark.parametrize("damping", [1e-8, 1e-1])
 def test_one_neuron_is_inverted(damping):
     with double():
         frame, point = laid_out(saturated(width=1))
-        curvature = precondition(point, frame, jnp.float64)
+        curvature = curvature_at(point, frame, jnp.float64)
         metric = curvature.metric
         within = own_coordinates(
-            moments_at(point, frame), curvature.outputs, jnp.asarray(damping), metric
+            OwnMoments(frame).at(point), curvature.outputs, jnp.asarray(damping), metric
         )
-        own = np.asarray(moments_at(point, frame).own)[0] * float(jnp.sum(curvature.outputs**2))
+        own = np.asarray(OwnMoments(frame).at(point).own)[0] * float(jnp.sum(curvature.outputs**2))
         matrix = own + np.diag(damping * np.asarray(metric))
         move = np.random.default_rng(1).normal(size=(1, len(metric)))
         back = np.asarray(within.apply(jnp.asarray(move @ matrix)))
@@ -83,9 +112,9 @@ def test_one_neuron_is_inverted(damping):
 def test_the_preconditioner_is_symmetric_and_positive():
     with double():
         frame, point = laid_out(saturated())
-        curvature = precondition(point, frame, jnp.float64)
+        curvature = curvature_at(point, frame, jnp.float64)
         within = own_coordinates(
-            moments_at(point, frame), curvature.outputs, jnp.asarray(1e-6), curvature.metric
+            OwnMoments(frame).at(point), curvature.outputs, jnp.asarray(1e-6), curvature.metric
         )
         rng = np.random.default_rng(2)
         one, other = (jnp.asarray(rng.normal(size=(6, len(curvature.metric)))) for _ in range(2))
@@ -99,7 +128,7 @@ def test_steps_are_the_same_and_take_fewer_iterations():
         frame, point = laid_out(saturated())
         plain, predicted, many = solved(frame, point, 1e-6, own=False)
         own, as_predicted, few = solved(frame, point, 1e-6, own=True)
-        curvature = precondition(point, frame, jnp.float64)
+        curvature = curvature_at(point, frame, jnp.float64)
         apart = product(curvature, plain - own)
         assert float(jnp.sum((plain - own) * apart)) < 1e-6 * float(
             jnp.sum(plain * product(curvature, plain))

@@ -5,6 +5,7 @@ activation put down by hand: it shares no code with what the tests use it for bu
 """
 
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 
@@ -80,8 +81,11 @@ class Case:
     sides: tuple[int, ...]
 
 
-def case(name, seed, noise=0.0):
-    """A random teacher, and a student of it with noise added to every weight."""
+def case(name, seed, noise=0.0, bounded=False):
+    """A random teacher, and a student of it with noise added to every weight.
+
+    `noise` is a standard deviation, or if `bounded` the furthest that any weight is moved.
+    """
     rng = np.random.default_rng((seed, sum(map(ord, name))))
     size, width, count = rng.integers(2, 7), rng.integers(2, 7), rng.integers(1, 4)
     inputs = rng.uniform(-np.sqrt(3.0), np.sqrt(3.0), (SAMPLES, size))
@@ -102,8 +106,9 @@ def case(name, seed, noise=0.0):
     order = rng.permutation(len(made.vectors))
     vectors, outputs = np.array(made.vectors)[order], np.array(made.outputs)[order]
     own_bias = bias - made.affine[:, -1]
+    draw = partial(rng.uniform, -1.0, 1.0) if bounded else partial(rng.normal, 0.0, 1.0)
     vectors, outputs, own_bias = (
-        each + noise * rng.normal(size=each.shape) for each in (vectors, outputs, own_bias)
+        each + noise * draw(each.shape) for each in (vectors, outputs, own_bias)
     )
     true = np.array(true_vectors)
     return Case(

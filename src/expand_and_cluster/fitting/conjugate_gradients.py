@@ -26,7 +26,6 @@ class Curvature(NamedTuple):
         differences: How rows are compared.
         outputs: Output weights of the neurons.
         factor: Cholesky factor of the features' second moments.
-        blocks: Preconditioner: for every direction of the inputs, neurons by neurons.
         metric: What damping holds on to in every direction: moves of the weights as they are, so
             that directions of little variance move last.
     """
@@ -38,7 +37,6 @@ class Curvature(NamedTuple):
     differences: Differences
     outputs: Float[Array, "neurons outputs"]
     factor: Float[Array, "features features"]
-    blocks: Float[Array, "directions neurons neurons"]
     metric: Float[Array, " directions"]
 
 
@@ -47,37 +45,26 @@ RIDGE = 1e-6
 
 
 @partial(jax.jit, static_argnames="dtype")
-def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
-    """Arrange the matrix at a point, with the preconditioner's blocks.
+def curvature_at(point: Point, frame: Frame, dtype: type) -> Curvature:
+    """Arrange the matrix at a point.
 
     Args:
         point: Where the step is taken.
         frame: The pairs.
         dtype: Precision of the products.
     """
-    neurons = point.slopes.shape[-1]
-    outputs = point.outputs[:neurons]
+    outputs = point.outputs[: point.slopes.shape[-1]]
     inputs = frame.white
     if dtype == jnp.float64:
         inputs = frame.inputs @ frame.root
-    slopes = point.slopes.astype(jnp.float32)
-    one, other = np.tril_indices(neurons)
+    size = jnp.sum(outputs**2, axis=1).astype(jnp.float32)
 
     def add(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
         slopes, weights, white, differences = part
-        rows = slopes.T
-        products = rows[one] * rows[other] * weights
-        return total + products @ differences.apply(white) ** 2, None
+        return total + (weights * (slopes**2 @ size)) @ differences.apply(white) ** 2, None
 
-    start = jnp.zeros((len(one), frame.root.shape[1]), jnp.float32)
-    weights = frame.weights.astype(jnp.float32)
-    parts = (slopes, weights, frame.white, frame.differences)
-    moments = jax.lax.scan(add, start, parts)[0].astype(dtype)
-    mixing = (outputs @ outputs.T).astype(dtype)
-    blocks = jnp.moveaxis(moments[pair_index(neurons)], -1, 0) * mixing
-    mean = jnp.trace(blocks, axis1=1, axis2=2) / neurons
-    least = RIDGE * jnp.maximum(mean, 1e-6 * jnp.max(mean))
-    blocks = blocks + least[:, None, None] * jnp.eye(neurons, dtype=dtype)
+    start = jnp.zeros(frame.root.shape[1], jnp.float32)
+    mean = jax.lax.scan(add, start, _in_blocks(point, frame))[0] / len(outputs)
     variance = 1.0 / jnp.sum(frame.root**2, axis=0)
     return Curvature(
         inputs,
@@ -87,18 +74,52 @@ def precondition(point: Point, frame: Frame, dtype: type) -> Curvature:
         frame.differences,
         outputs.astype(dtype),
         point.factor.astype(dtype),
-        blocks,
         (jnp.mean(mean) * jnp.mean(variance) / variance).astype(dtype),
     )
 
 
-def inverse_factors(
-    curvature: Curvature, damping: Float[Array, ""]
+@partial(jax.jit, static_argnames="dtype")
+def blocks_at(
+    point: Point, frame: Frame, dtype: type
 ) -> Float[Array, "directions neurons neurons"]:
-    """Inverses of the Cholesky factors of the damped blocks."""
-    identity = jnp.eye(curvature.blocks.shape[1], dtype=curvature.blocks.dtype)
-    shift = (damping * curvature.metric)[:, None, None] * identity
-    factors = jnp.linalg.cholesky(curvature.blocks + shift)
+    """Preconditioner's blocks: for every direction of the inputs, neurons by neurons.
+
+    Args:
+        point: Where the step is taken.
+        frame: The pairs.
+        dtype: Precision of the result; sums are made in float32.
+    """
+    neurons = point.slopes.shape[-1]
+    outputs = point.outputs[:neurons]
+    one, other = np.tril_indices(neurons)
+
+    def add(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:
+        slopes, weights, white, differences = part
+        rows = slopes.T
+        products = rows[one] * rows[other] * weights
+        return total + products @ differences.apply(white) ** 2, None
+
+    start = jnp.zeros((len(one), frame.root.shape[1]), jnp.float32)
+    moments = jax.lax.scan(add, start, _in_blocks(point, frame))[0].astype(dtype)
+    mixing = (outputs @ outputs.T).astype(dtype)
+    blocks = jnp.moveaxis(moments[pair_index(neurons)], -1, 0) * mixing
+    mean = jnp.trace(blocks, axis1=1, axis2=2) / neurons
+    least = RIDGE * jnp.maximum(mean, 1e-6 * jnp.max(mean))
+    return blocks + least[:, None, None] * jnp.eye(neurons, dtype=dtype)
+
+
+def _in_blocks(point: Point, frame: Frame) -> tuple[Any, ...]:
+    """Slopes, weights, inputs and how rows are compared, block by block in single precision."""
+    weights = frame.weights.astype(jnp.float32)
+    return point.slopes.astype(jnp.float32), weights, frame.white, frame.differences
+
+
+def inverse_factors(
+    blocks: Float[Array, "directions neurons neurons"], shift: Float[Array, " directions"]
+) -> Float[Array, "directions neurons neurons"]:
+    """Inverses of the blocks' Cholesky factors, with a multiple of the identity added to each."""
+    identity = jnp.eye(blocks.shape[1], dtype=blocks.dtype)
+    factors = jnp.linalg.cholesky(blocks + shift[:, None, None] * identity)
     return jsl.solve_triangular(factors, jnp.broadcast_to(identity, factors.shape), lower=True)
 
 
@@ -163,7 +184,7 @@ def solve_step(
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
-    moments: Moments | None = None,
+    shape: Float[Array, "directions neurons neurons"] | Moments,
 ) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
     """Conjugate gradients for the damped step.
 
@@ -173,20 +194,20 @@ def solve_step(
         damping: What is added of the metric.
         tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
         iterations: Most iterations.
-        moments: Precondition in each neuron's own coordinates, made of these; None for blocks in
-            the inputs' coordinates.
+        shape: What the preconditioner is made of: blocks in the inputs' coordinates, or moments for
+            each neuron's own coordinates.
 
     Returns:
         The move, the decrease of the mean squared error (over samples and outputs) that the
         quadratic model predicts for it, and the number of iterations taken.
     """
-    if moments is None:
-        half = inverse_factors(curvature, damping)
+    if isinstance(shape, Moments):
+        precondition = own_coordinates(shape, curvature.outputs, damping, curvature.metric).apply
+    else:
+        half = inverse_factors(shape, damping * curvature.metric)
 
         def precondition(left: Array) -> Array:
             return by_transposes(half, by_blocks(half, left))
-    else:
-        precondition = own_coordinates(moments, curvature.outputs, damping, curvature.metric).apply
 
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move

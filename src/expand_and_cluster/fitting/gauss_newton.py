@@ -34,11 +34,8 @@ from jaxtyping import Bool
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.conjugate_gradients import (
-    precondition,
-    solve_step,
-)
-from expand_and_cluster.fitting.own_coordinates import Moments, moments_at
+from expand_and_cluster.fitting.conjugate_gradients import blocks_at, curvature_at, solve_step
+from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import (
     Frame,
     Point,
@@ -60,8 +57,6 @@ OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 EASE, EASE_MODEL = 8.0, 64.0
 # Most iterations that a step grows to.
 MOST_ITERATIONS = 1600
-# Change of the slopes, relative to their mean square, after which moments are measured anew.
-CHANGED = 1e-2
 # A step in single precision that leaves more than this share of the loss is followed by double,
 # unless the loss is so large, relative to the targets' variance, that precision is not to blame.
 SLOW, COARSE = 0.5, 1e-8
@@ -104,6 +99,8 @@ class GaussNewton:
         settings: When to stop and how to damp.
         deadline: `time.monotonic()` after which to stop.
         present: Neurons that take part (all if None).
+        moments: What is known of neurons on these pairs from earlier descents, for settings that
+            want each neuron's own coordinates.
     """
 
     def __init__(
@@ -114,6 +111,7 @@ class GaussNewton:
         deadline: float | None = None,
         *,
         present: Bool[np.ndarray, " neurons"] | None = None,
+        moments: OwnMoments | None = None,
     ) -> None:
         """Solve for the output weights of the first network; no step is taken yet."""
         self._network = network
@@ -132,7 +130,7 @@ class GaussNewton:
         self.iterations = 0
         self._most = self.settings.iterations
         self._pace = 0.0
-        self._moments: tuple[Moments, Array] | None = None
+        self._moments = (moments or OwnMoments(frame)) if self.settings.own else None
         self.loss = float(self._point.loss)
         self.history: list[tuple[int, float]] = [(0, self.loss)]
         self.stop = StopReason.STEPS
@@ -236,28 +234,19 @@ class GaussNewton:
         dtype = jnp.float32 if self._single else jnp.float64
         with double():
             gradient = slopes_gradient(point, frame)
-            moments = self._own_moments(point) if self.settings.own else None
+            own = self._moments
+            shape = blocks_at(point, frame, dtype) if own is None else own.at(point)
             began = time.monotonic()
             move, predicted, taken = solve_step(
-                precondition(point, frame, dtype),
+                curvature_at(point, frame, dtype),
                 gradient.astype(dtype),
                 jnp.asarray(self._damping, dtype),
                 jnp.asarray(tolerance, dtype),
                 jnp.asarray(iterations),
-                moments,
+                shape,
             )
             moved = vectors + move.astype(jnp.float64) @ frame.root.T
             self.iterations += int(taken)
             if int(taken) > SHORT:
                 self._pace = (time.monotonic() - began) / int(taken)
             return moved, evaluate(moved, self._present, frame, activation), float(predicted)
-
-    def _own_moments(self, point: Point) -> Moments:
-        """Moments of the neurons at this point, or those measured where slopes were alike."""
-        if self._moments is not None:
-            moments, slopes = self._moments
-            changed = float(jnp.mean((point.slopes - slopes) ** 2))
-            if changed <= CHANGED * float(jnp.mean(slopes**2)):
-                return moments
-        self._moments = moments_at(point, self._frame), point.slopes
-        return self._moments[0]

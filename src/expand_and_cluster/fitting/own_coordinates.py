@@ -14,8 +14,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import jax.scipy.linalg as jsl
+import numpy as np
 from jax import Array
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 
 from expand_and_cluster.fitting.projection import Frame, Point
 
@@ -28,6 +29,8 @@ FLOOR = 1e-4
 RIDGE = 1e-6
 # Share of a neuron's curvature that the drawn samples show at least, for it to be scaled up to.
 LEAST_SHOWN = 1e-2
+# Change of a neuron's slopes, relative to their square, after which its moments are measured anew.
+CHANGED = 1e-2
 # Rows of the samples that blocks are summed over at a time.
 PART = 256
 
@@ -65,37 +68,83 @@ class OwnCoordinates(NamedTuple):
         return jnp.einsum("kij,ki->kj", self.inverse, whole).astype(left.dtype)
 
 
-@jax.jit
-def moments_at(point: Point, frame: Frame) -> Moments:
-    """Measure the moments.
+class OwnMoments:
+    """Measures moments of the neurons on some pairs, each again once its slopes have changed.
+
+    They cost more than the iterations that they save, were they measured for every step; and while
+    neurons are removed one after the other, those that stay hardly change.
 
     Args:
-        point: Where a step is taken.
         frame: The pairs; rows that stand for themselves.
     """
-    directions = frame.root.shape[1]
-    white = frame.white.reshape(-1, directions)
+
+    def __init__(self, frame: Frame) -> None:
+        """Draw samples; nothing is measured yet."""
+        directions, rows = frame.root.shape[1], frame.weights.size
+        enough = max(DRAWN * directions, LEAST)
+        self._many = _all(frame) if rows <= enough else _drawn(frame, enough)
+        self._few = _drawn(frame, SEEN)
+        self._slopes = jnp.zeros((rows, 0), jnp.float32)
+        self._own = jnp.zeros((0, directions, directions), jnp.float32)
+
+    def at(self, point: Point) -> Moments:
+        """The moments at a point.
+
+        Args:
+            point: Where a step is taken, on the pairs of the frame.
+        """
+        slopes = point.slopes.astype(jnp.float32).reshape(-1, point.slopes.shape[-1])
+        known, changed = _nearest(slopes, self._slopes)
+        anew = np.flatnonzero(np.asarray(changed))
+        places = np.asarray(known).copy()
+        places[anew] = len(self._own) + np.arange(len(anew))
+        if not np.array_equal(places, np.arange(len(self._own))):
+            samples, share, inputs = self._many
+            measured = [_moments(inputs, slopes[samples, neuron] * share) for neuron in anew]
+            both = [*self._own, *measured]
+            self._own = jnp.stack([both[place] for place in places])
+            self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
+        samples, share, inputs = self._few
+        return Moments(self._own, inputs, slopes[samples] * share[:, None])
+
+
+def _all(frame: Frame) -> tuple[Array, Array, Array]:
+    """All samples, roots of what each stands for, and their uncorrelated inputs."""
+    white = frame.white.reshape(-1, frame.white.shape[-1])
     weights = frame.weights.astype(jnp.float32).reshape(-1)
-    slopes = point.slopes.astype(jnp.float32).reshape(len(white), -1)
+    return jnp.arange(len(white)), jnp.sqrt(weights), white
+
+
+def _drawn(frame: Frame, count: int) -> tuple[Array, Array, Array]:
+    """The same of some samples, which stand for all."""
+    _, root, white = _all(frame)
+    weights = root**2
     # Samples that stand out are the only ones that tell of rare directions.
-    standing = jnp.cumsum(weights * jnp.sum(white**2, axis=1))
+    length = jnp.sum(white**2, axis=1)
+    standing = jnp.cumsum(weights * length)
+    drawn = jnp.searchsorted(standing, (jnp.arange(count) + 0.5) / count * standing[-1])
+    return drawn, jnp.sqrt(standing[-1] / (count * length[drawn])), white[drawn]
 
-    def draw(count: int) -> tuple[Array, Array]:
-        places = (jnp.arange(count) + 0.5) / count * standing[-1]
-        drawn = jnp.searchsorted(standing, places)
-        share = standing[-1] / (count * jnp.sum(white[drawn] ** 2, axis=1))
-        return white[drawn], slopes[drawn] * jnp.sqrt(share)[:, None]
 
-    enough = max(DRAWN * directions, LEAST)
-    inputs, seen_by = (
-        (white, slopes * jnp.sqrt(weights)[:, None]) if len(white) <= enough else draw(enough)
-    )
+@jax.jit
+def _nearest(
+    slopes: Float[Array, "rows neurons"], known: Float[Array, "rows known"]
+) -> tuple[Int[Array, " neurons"], Bool[Array, " neurons"]]:
+    """For every neuron the known one with the most similar slopes, and whether these changed."""
+    size = jnp.sum(slopes**2, axis=0)
+    if known.shape[1] == 0:
+        return jnp.zeros(slopes.shape[1], jnp.int32), jnp.ones(slopes.shape[1], bool)
+    apart = size[:, None] - 2.0 * slopes.T @ known + jnp.sum(known**2, axis=0)
+    return jnp.argmin(apart, axis=1), jnp.min(apart, axis=1) > CHANGED * size
 
-    def own(column: Float[Array, " rows"]) -> Float[Array, "directions directions"]:
-        seen = inputs * column[:, None]
-        return seen.T @ seen
 
-    return Moments(jax.lax.map(own, seen_by.T), *draw(SEEN))
+@jax.jit
+def _moments(
+    inputs: Float[Array, "drawn directions"], column: Float[Array, " drawn"]
+) -> Float[Array, "directions directions"]:
+    """Second moments of the inputs, weighted by the squares of a column."""
+    seen = inputs * column[:, None]
+    return seen.T @ seen
 
 
 def own_coordinates(
@@ -107,7 +156,7 @@ def own_coordinates(
     """Factor the damped curvature.
 
     Args:
-        moments: See `moments_at`.
+        moments: See `OwnMoments`.
         outputs: Output weights of the neurons.
         damping: Damping of the step.
         metric: What damping holds on to in every direction.

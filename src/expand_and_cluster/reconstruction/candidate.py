@@ -22,6 +22,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
     step_operations,
 )
 from expand_and_cluster.fitting.normal_equations import Data, prepare
+from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
 from expand_and_cluster.students.training import TrainingData
 
@@ -154,6 +155,12 @@ class Workbench:
         """What large candidates need."""
         return frame_of(self.training.inputs, self._targets, skip=self.skip)
 
+    @cached_property
+    def _moments(self) -> OwnMoments:
+        """What is known of neurons from one descent to the next."""
+        with double():
+            return OwnMoments(self._frame)
+
     def start(
         self,
         vectors: Float[np.ndarray, "neurons inputs_and_bias"],
@@ -269,9 +276,13 @@ class Workbench:
             candidate: Where to start.
             settings: When to stop and how to damp; its target is replaced.
         """
-        settings = replace(settings, target=self.floor(candidate))
         return GaussNewton(
-            candidate.network, self._frame, settings, self.deadline, present=candidate.present
+            candidate.network,
+            self._frame,
+            replace(settings, target=self.floor(candidate)),
+            self.deadline,
+            present=candidate.present,
+            moments=self._moments if settings.own else None,
         )
 
     def tell(self, descent: GaussNewton) -> None:

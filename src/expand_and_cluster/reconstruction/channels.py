@@ -58,7 +58,9 @@ class FoundLayer:
         rounds: Rounds of lines that were asked.
         done: Whether the last rounds were explained by these channels.
         explained: Kinks of these rounds that the channels explain.
-        unexplained: Kinks of the layer, in any round, that no channel explains in the end.
+        open: Kinks, in any round, that no channel of the layer explains in the end, although their
+            gradient jumps in a unit's pixels alone. A unit of a layer above may make them, where
+            all else that it looks at is off.
         unresolved: Stretches of lines, in any round, with several kinks too near to be told apart.
         above: Kinks, in any round, whose gradient jumps in other pixels than a unit's.
     """
@@ -68,7 +70,7 @@ class FoundLayer:
     rounds: int
     done: bool
     explained: int
-    unexplained: int
+    open: tuple[Sighting, ...]
     unresolved: int
     above: tuple[Sighting, ...]
 
@@ -144,7 +146,7 @@ class ChannelSearch:
             rounds,
             done,
             explained,
-            len(self.open.all),
+            tuple(self.open.all),
             self.unresolved,
             tuple(self.above),
         )

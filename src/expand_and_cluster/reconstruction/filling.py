@@ -3,6 +3,7 @@
 import numpy as np
 from jaxtyping import Float
 
+from expand_and_cluster.clusters.dissimilarity import unit_vectors
 from expand_and_cluster.reconstruction.consensus import Population
 
 
@@ -28,12 +29,7 @@ def filled_up(
     """
     metric = population.metric_root
     own = population.part(population.students == student).vectors
-    cosines = _directions(own @ metric) @ _directions(known @ metric).T
+    cosines = unit_vectors(own @ metric) @ unit_vectors(known @ metric).T
     near = np.abs(cosines) if sign_free else cosines
     far = near.max(axis=1, initial=-1.0) < np.cos(angle)
     return np.concatenate([known, own[far]])
-
-
-def _directions(vectors: np.ndarray) -> np.ndarray:
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors / np.where(length == 0.0, 1.0, length)

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from expand_and_cluster.queries.jumps import measure_jumps, rounding_of_jumps
 from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.reconstruction.below import Below
-from expand_and_cluster.reconstruction.known_kinks import of_layers_below
+from expand_and_cluster.reconstruction.known_kinks import of_no_layer
 from expand_and_cluster.reconstruction.sightings import OUTSIDE, Sighting
 
 # Most kinks that are tested, spread evenly over all that were seen.
@@ -27,8 +27,6 @@ ROOMS = (1.0, 0.3, 0.1)
 NO_MOVE = 1e-6
 # Largest share of a kink's jump that rounding may make.
 ROUNDED = 0.01
-# Kinks that are compared with the channels at once: their windows are written out.
-PIECE = 256
 
 
 @dataclass(frozen=True)
@@ -60,7 +58,7 @@ def judge_above(
         ask: Answers inputs with outputs.
         rng: Source of randomness.
     """
-    others = _of_no_layer(below, sightings)
+    others = of_no_layer(below, sightings)
     rows = np.linspace(0, len(others) - 1, min(MOST_TESTED, len(others))).astype(int)
     chosen = [others[row] for row in rows]
     if not chosen:
@@ -78,15 +76,6 @@ def judge_above(
     for share in ROOMS:
         strange = _that_jump(strange, share, size, ask)
     return AboveTest(len(others), len(tested), len(strange), len(chosen) - len(tested))
-
-
-def _of_no_layer(below: Below, sightings: Sequence[Sighting]) -> list[Sighting]:
-    found: list[Sighting] = []
-    for start in range(0, len(sightings), PIECE):
-        piece = sightings[start : start + PIECE]
-        known = of_layers_below(below, np.array([one.point for one in piece]))
-        found += [one for one, explained in zip(piece, known, strict=True) if not explained]
-    return found
 
 
 def _unfelt(

@@ -1,13 +1,18 @@
 """Which kinks of the outputs channels that are known explain."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.conv_layer import pooling_groups
 from expand_and_cluster.reconstruction.below import Below
+from expand_and_cluster.reconstruction.sightings import Sighting
 
 # A pre-activation so small, relative to the layer's, is zero.
 ZERO = 1e-6
+# Kinks that are compared with the channels at once: their windows are written out.
+PIECE = 256
 
 Points = Float[np.ndarray, "kinks inputs"]
 
@@ -48,4 +53,19 @@ def of_layers_below(below: Below, points: Points) -> Bool[np.ndarray, " kinks"]:
     for depth, layer in enumerate(below.layers):
         part = Below(below.architecture, below.layers[:depth], below.activation)
         found |= channels_at(part, layer.input_vectors, points).any(axis=1)
+    return found
+
+
+def of_no_layer(below: Below, sightings: Sequence[Sighting]) -> list[Sighting]:
+    """Those kinks that belong to none of the layers that are known.
+
+    Args:
+        below: These layers.
+        sightings: Kinks, of whatever layer.
+    """
+    found: list[Sighting] = []
+    for start in range(0, len(sightings), PIECE):
+        piece = sightings[start : start + PIECE]
+        known = of_layers_below(below, np.array([one.point for one in piece]))
+        found += [one for one, explained in zip(piece, known, strict=True) if not explained]
     return found

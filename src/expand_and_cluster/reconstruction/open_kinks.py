@@ -5,11 +5,8 @@ from collections.abc import Iterable
 import numpy as np
 
 from expand_and_cluster.reconstruction.below import Below
-from expand_and_cluster.reconstruction.known_kinks import channels_at
+from expand_and_cluster.reconstruction.known_kinks import PIECE, channels_at
 from expand_and_cluster.reconstruction.sightings import Sighting
-
-# Kinks that are compared with the channels at once: their windows are written out.
-PIECE = 256
 
 
 class OpenKinks:

@@ -20,10 +20,11 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.conjugate_gradients import (
     Curvature,
+    blocks_at,
     by_blocks,
     by_transposes,
+    curvature_at,
     inverse_factors,
-    precondition,
     product,
 )
 from expand_and_cluster.fitting.projection import Frame, evaluate, frame_of
@@ -112,11 +113,11 @@ def _spectrum(
     with double():
         vectors = jnp.asarray(network.input_vectors)
         point = evaluate(vectors, jnp.ones(neurons), frame, network.activation)
-        curvature = precondition(point, frame, dtype)
+        curvature, blocks = curvature_at(point, frame, dtype), blocks_at(point, frame, dtype)
         free = jnp.zeros((0, neurons, frame.root.shape[1]), dtype)
         if network.activation.symmetry.scale_free:
-            free = _scale_directions(vectors, frame, curvature)
-        factors = inverse_factors(curvature, jnp.zeros((), dtype))
+            free = _scale_directions(vectors, frame, blocks)
+        factors = inverse_factors(blocks, jnp.zeros(len(blocks), dtype))
         smallest, largest = _extremes(curvature, factors, free)
         half = np.asarray(factors, dtype=np.float64)
         weighted = point.features * frame.weights[:, :, None]
@@ -125,15 +126,16 @@ def _spectrum(
 
 
 def _scale_directions(
-    vectors: Float[Array, "neurons size"], frame: Frame, curvature: Curvature
+    vectors: Float[Array, "neurons size"],
+    frame: Frame,
+    blocks: Float[Array, "directions neurons neurons"],
 ) -> Float[Array, "neurons neurons directions"]:
     """Moves along which a homogeneous activation's neurons only change their scale."""
-    neurons = vectors.shape[0]
-    dtype = curvature.blocks.dtype
+    neurons, dtype = vectors.shape[0], blocks.dtype
     # The root has orthogonal columns.
     inward = (vectors @ (frame.root / jnp.sum(frame.root**2, axis=0))).astype(dtype)
     moves = jnp.eye(neurons, dtype=dtype)[:, :, None] * inward[None]
-    factors = jnp.linalg.cholesky(curvature.blocks)
+    factors = jnp.linalg.cholesky(blocks)
     shaped = jax.lax.map(lambda move: by_transposes(factors, move), moves)
     return shaped / jnp.linalg.norm(shaped.reshape(neurons, -1), axis=1)[:, None, None]
 
@@ -144,14 +146,14 @@ def _extremes(
     free: Float[Array, "fixed neurons directions"],
 ) -> tuple[float, float]:
     """Smallest and largest eigenvalue of the preconditioned matrix, by Lanczos."""
-    shape = (curvature.outputs.shape[0], curvature.blocks.shape[0])
+    shape = (half.shape[1], half.shape[0])
     most = min(ITERATIONS, shape[0] * shape[1])
     basis = np.zeros((most + 1, shape[0] * shape[1]))
     first = np.random.default_rng(0).standard_normal(basis.shape[1])
     basis[0] = first / np.linalg.norm(first)
     diagonal, beside = np.zeros(most), np.zeros(most)
     for k in range(most):
-        move = jnp.asarray(basis[k].reshape(shape), curvature.blocks.dtype)
+        move = jnp.asarray(basis[k].reshape(shape), half.dtype)
         image = np.asarray(_apply(curvature, half, free, move), dtype=np.float64).ravel()
         diagonal[k] = basis[k] @ image
         # Twice against all earlier vectors: they lose their right angles otherwise.
