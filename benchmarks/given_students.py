@@ -1,9 +1,9 @@
 """How many of a teacher's neurons does one student hold, trained by Adam on given images?
 
     python benchmarks/given_students.py [--dataset fashion_mnist] [--epochs 60]
-        [--ways 0.1:3e-3:640 1.0:3e-3:640 1.0:2e-3:160]
+        [--activation tanh] [--ways 0.1:3e-3:640 1.0:3e-3:640 1.0:2e-3:160]
 
-A 784-64-10 tanh teacher, trained on the images with batches of 640 and rate 1e-3; one student of
+A 784-64-10 teacher, trained on the images with batches of 640 and rate 1e-3; one student of
 256 neurons on 54,000 images. A way is the share of the typical spread by which an input is divided
 at least, the learning rate, and the batch size. Printed are the root mean squared errors relative
 to the outputs' spread, and the neurons of the teacher within a cosine distance of 1e-3 and 1e-2 of
@@ -41,11 +41,12 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--epochs", type=int, default=60)
+    parser.add_argument("--activation", default="tanh")
     parser.add_argument("--ways", nargs="+", default=WAYS)
     chosen = parser.parse_args()
-    data, tanh = load(chosen.dataset), catalogue["tanh"]
+    data, activation = load(chosen.dataset), catalogue[chosen.activation]
     sizes = (data.input_size, TEACHER, data.classes)
-    teacher = trained(data, sizes, tanh, seed=0, batch_size=640, learning_rate=1e-3)
+    teacher = trained(data, sizes, activation, seed=0, batch_size=640, learning_rate=1e-3)
     rows = np.random.default_rng(0).permutation(len(data.train_inputs))
     images = data.train_inputs[rows[: round(SHARE * len(rows))]]
     answers = teacher(images)
@@ -57,7 +58,7 @@ def main() -> None:
             learning_rate=float(rate), epochs=chosen.epochs, batch_size=int(batch)
         )
         began = time.monotonic()
-        students = initial_students((sizes[0], STUDENT, sizes[2]), tanh, count=1, seed=0)
+        students = initial_students((sizes[0], STUDENT, sizes[2]), activation, count=1, seed=0)
         fit = fit_adam(students, inputs, standard.targets(answers), settings=settings)
         seconds = time.monotonic() - began
         student = fit.students.student(0)

@@ -35,10 +35,12 @@ from expand_and_cluster.verdict.noise import NoiseHypothesis
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
-# Adam's learning rate and batches on this many given pairs or more: over as many epochs as a
-# student has, it then held most neurons (benchmarks/given_students.py --epochs 119).
+# Adam's learning rate and batches on this many given pairs or more, and its steps, or the share of
+# the time left that they get where there is an end to it: on 784-64-10 a student then holds most
+# neurons (benchmarks/given_students.py).
 MANY = 20_000
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 160
+STEPS_GIVEN, SHARE_GIVEN = 120_000, 0.35
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
@@ -97,13 +99,14 @@ def _settings(job: Job, width: int) -> SearchSettings:
     request, prepared = job.request, job.prepared
     inputs = prepared.training.inputs.shape[1]
     method = request.fit or default_fit(inputs, width)
-    steps = rate = batch = None
+    steps = rate = batch = share = None
     given = request.pairs is not None and len(prepared.training.inputs) >= MANY and method == "adam"
     if job.answers.subspace is not None and method == "adam":
         steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
         rate = RATE_WITHIN
     elif given:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
+        steps, share = STEPS_GIVEN, None if job.deadline is None else SHARE_GIVEN
     return SearchSettings(
         width=width,
         students=request.students,
@@ -114,6 +117,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         rounds=ROUNDS,
         noise=prepared.noise,
         steps=steps,
+        share=share,
         learning_rate=rate,
         batch_size=batch,
         given=given,

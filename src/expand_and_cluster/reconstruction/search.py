@@ -36,6 +36,8 @@ LARGE = 1e-6
 # Share of the best student's error below which a network fitted to many given pairs needs no more
 # students: what is left of it is a matter of steps.
 SETTLED = 1e-2
+# Time that students have at least, of which some is for compiling.
+LEAST_SECONDS = 5.0
 
 
 @dataclass
@@ -126,6 +128,12 @@ class Search:
     def _late(self) -> bool:
         return self._deadline is not None and time.monotonic() > self._deadline
 
+    def _seconds(self) -> float | None:
+        """Time for students whose schedule goes by the clock."""
+        if self.settings.share is None or self._deadline is None:
+            return None
+        return max(self.settings.share * (self._deadline - time.monotonic()), LEAST_SECONDS)
+
     def _settled(self, fit: Fit) -> bool:
         return self.settings.given and self.outcome.held_out <= SETTLED * float(np.min(fit.losses))
 
@@ -153,6 +161,7 @@ class Search:
                 seed=chosen.seed,
                 method=chosen.method,
                 steps=chosen.steps,
+                seconds=self._seconds(),
                 learning_rate=chosen.learning_rate,
                 batch_size=chosen.batch_size,
                 first=index * chosen.students,

@@ -35,6 +35,7 @@ class SearchSettings:
         rounds: Most ensembles.
         noise: Rounding of the answers, in standardised units.
         steps: Most steps of a student; None for the default of the way of fitting.
+        share: Share of the time left that first-order fits take in place of steps; None for steps.
         learning_rate: For first-order fits; None for their default.
         batch_size: For first-order fits; None for their default.
         given: Whether many pairs are given, not asked: fitting them is slow, and students are
@@ -50,6 +51,7 @@ class SearchSettings:
     rounds: int
     noise: float = 0.0
     steps: int | None = None
+    share: float | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
     given: bool = False

@@ -64,6 +64,7 @@ def train_students(
     seed: int,
     method: str | None = None,
     steps: int | None = None,
+    seconds: float | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
     first: int = 0,
@@ -83,6 +84,7 @@ def train_students(
         seed: Seed of the ensemble.
         method: "levenberg_marquardt", "adam", "gradient_flow", or None to choose by size.
         steps: Most steps of one student; None for the default of the way of fitting.
+        seconds: For Adam, time for the whole fit in place of steps; None for steps.
         learning_rate: For Adam; None for its default.
         batch_size: For Adam; None for its default.
         first: Index of the first student.
@@ -96,7 +98,7 @@ def train_students(
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(widths, activation, count=count, seed=seed, first=first)
-    return _fitter(chosen, steps, learning_rate, batch_size, memory)(
+    return _fitter(chosen, steps, seconds, learning_rate, batch_size, memory)(
         students,
         part.inputs,
         part.targets,
@@ -110,6 +112,7 @@ def train_students(
 def _fitter(
     method: str,
     steps: int | None,
+    seconds: float | None,
     learning_rate: float | None,
     batch_size: int | None,
     memory: Memory | None,
@@ -120,7 +123,7 @@ def _fitter(
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
-        chosen = AdamSettings(batch_size=batch_size)
+        chosen = AdamSettings(batch_size=batch_size, seconds=seconds)
         if steps is not None:
             chosen = replace(chosen, steps=steps)
         if learning_rate is not None:

@@ -45,7 +45,12 @@ def single(terms: Terms, neuron: int) -> Group:
     return Group((neuron,), (1,), terms.vectors[neuron], terms.outputs[neuron])
 
 
-def find_groups(terms: Terms, sampled: Sampled, chosen: list[int], change: float) -> list[Group]:
+def find_groups(
+    terms: Terms,
+    sampled: Sampled,
+    allowed: dict[int, float],
+    change: float,
+) -> list[Group]:
     """Merge neurons, nearest first, for as long as the outputs do not change.
 
     Two neurons that move apart in opposite ways change the outputs only to second order, so that
@@ -54,22 +59,24 @@ def find_groups(terms: Terms, sampled: Sampled, chosen: list[int], change: float
     Args:
         terms: The network.
         sampled: Activation and inputs.
-        chosen: Neurons that take part.
+        allowed: Neurons that take part, each with the change of the outputs that its merging may
+            make.
         change: Change of the outputs that counts as none.
 
     Returns:
         The groups in the order of their first members; most of them hold a single neuron.
     """
-    groups = {neuron: single(terms, neuron) for neuron in chosen}
-    home = {neuron: neuron for neuron in chosen}
-    for i, j in _near_pairs(terms, sampled, chosen, change):
+    groups = {neuron: single(terms, neuron) for neuron in allowed}
+    most, home = dict(allowed), {neuron: neuron for neuron in allowed}
+    for i, j in _near_pairs(terms, sampled, list(allowed), change):
         if home[i] == home[j]:
             continue
         first, second = sorted((home[i], home[j]))
         merged = merge(groups[first], groups[second], sampled)
-        if merged.error - max(groups[first].error, groups[second].error) > change:
+        more = merged.error - max(groups[first].error, groups[second].error)
+        if more > min(most[first], most[second]):
             continue
-        groups[first] = merged
+        groups[first], most[first] = merged, max(most[first], most[second])
         del groups[second]
         for member in merged.members:
             home[member] = first

@@ -17,6 +17,10 @@ from expand_and_cluster.symmetries.tolerance import (
     find_tolerance,
 )
 
+# A neuron that adds no more than counts as none is of another type all the same, if what is left
+# then is this much less.
+CLEAR = 100.0
+
 
 class NeuronType(StrEnum):
     """What a hidden neuron does (paper, Fig. 2 and A.5)."""
@@ -92,18 +96,17 @@ def sort_neurons(terms: Terms, sampled: Sampled, error: float | None) -> Sorting
     reach = both_sides(sampled, pre)
     amounts = rms_along(terms.outputs, axis=1)
     varying = amounts * sampled.steepest * pre.std(axis=0)
-    found, rest = [], []
-    for neuron in range(len(terms.vectors)):
-        if amounts[neuron] * reach[neuron] <= change:
-            kind = NeuronType.ZERO
-        elif varying[neuron] <= change:
-            kind = NeuronType.CONSTANT
-        else:
-            rest.append(neuron)
-            continue
-        part = float(amounts[neuron] * reach[neuron])
-        found.append(TypedGroup(kind, single(terms, neuron), 0, part, 0.0, float(varying[neuron])))
-    named = [_name(g, terms, sampled, change) for g in find_groups(terms, sampled, rest, change)]
+    parts = amounts * reach
+    most = np.where(parts > change, change, parts / CLEAR)
+    constant = varying < most
+    found = [
+        TypedGroup(
+            NeuronType.CONSTANT, single(terms, k), 0, float(parts[k]), 0.0, float(varying[k])
+        )
+        for k in np.flatnonzero(constant).tolist()
+    ]
+    allowed = {k: float(most[k]) for k in np.flatnonzero(~constant).tolist()}
+    named = [_name(g, terms, sampled, change) for g in find_groups(terms, sampled, allowed, change)]
     groups = sorted(found + _pair_up(named, sampled, change), key=lambda each: min(each.members))
     return Sorting(tuple(groups), tolerance, scale)
 
@@ -129,7 +132,7 @@ def _name(group: Group, terms: Terms, sampled: Sampled, change: float) -> TypedG
     rule = sampled.activation.symmetry.flip
     linear = rule is not None and rule.linear != 0.0
     several = len(group.members) > 1
-    if several and amount * reach <= change:
+    if amount * reach <= change:
         kind = NeuronType.ZERO
         if group.mixed and rule is not None:
             left = sampled.inputs @ leftover(group, terms, rule).T
