@@ -43,6 +43,20 @@ def test_types_groups_and_teachers_of_hand_built_students(activation, noise):
         assert error <= 10.0 * max(own, 1e-14)
 
 
+@pytest.mark.parametrize(
+    ("activation", "seed"),
+    [("elu", 52), ("relu", 62), ("relu", 91), ("relu", 173), ("leaky_relu", 339), ("silu", 50)],
+)
+def test_a_neuron_that_adds_little_is_not_zero_if_another_type_leaves_far_less(activation, seed):
+    """Copies, constants and members of linear groups with small shares of the output weights."""
+    made = case(activation, seed, 1e-6, bounded=activation != "elu")
+    found = classify(made.student, made.inputs)
+    assert [str(neuron.type) for neuron in found.neurons] == list(made.types)
+    assert in_order(n.group for n in found.neurons) == in_order(made.groups)
+    worst = max(step.error for step in reduce(made.student, made.inputs).steps)
+    assert worst < 1e-4
+
+
 def network(weight, bias, out, activation):
     out = np.asarray(out, dtype=float)
     return Network.from_arrays([(weight, bias), (out, np.zeros(len(out)))], activation)
