@@ -8,9 +8,11 @@ import pytest
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.queries.samplers import Gaussian
 from expand_and_cluster.recovery import Recovery, load
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.synthetic import synthetic_deep, synthetic_inputs
+from expand_and_cluster.teachers.untrained import untrained
 
 TEACHER = synthetic_deep((3, 2, 2, 1), seed=2, activation="tanh")
 
@@ -66,3 +68,21 @@ def test_noise_is_not_identified():
         time_budget=20.0,
     )
     assert not recovery.verdict.identified
+
+
+def test_layers_of_relu_are_read_off_kinks_without_a_student():
+    teacher = untrained((8, 6, 5, 2), "relu", 0)
+    found = recover(
+        teacher,
+        inputs=Gaussian(8, scale=1.0),
+        activation="relu",
+        hidden_layers=2,
+        max_queries=60_000,
+        seed=0,
+    )
+    assert found.network.hidden_widths == (6, 5)
+    assert compare(found, teacher).max_weight_error < 1e-10
+    assert found.verdict.identified, found.verdict.reasons
+    assert found.settings["found_by"] == "network read off kinks"
+    assert found.queries < 60_000
+    assert len(found.curves.codes) == 0

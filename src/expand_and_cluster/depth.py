@@ -62,6 +62,7 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         checkpoint=job.store,
         report=request.progress,
         held=all_held,
+        draft=None if job.answers.draft is None else standard.enter(job.answers.draft).at_rest(),
         deadline=job.deadline,
     )
     job.reached["search"] = search.outcome

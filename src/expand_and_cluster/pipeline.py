@@ -34,6 +34,8 @@ from expand_and_cluster.unknown_activation import recover_unknown
 
 # Neurons of a student for every direction that the outputs depend on.
 STUDENTS_PER_DIRECTION = 2
+# The same for every neuron of the widest layer, where layers were read off.
+STUDENTS_PER_NEURON = 2
 
 
 def recover(
@@ -180,6 +182,9 @@ def _width(job: Job) -> int | None:
     """Width of the students, where no expansion has to find it."""
     if job.request.width is None and job.answers.subspace is not None:
         return STUDENTS_PER_DIRECTION * job.answers.subspace.rank
+    draft = job.answers.draft
+    if job.request.width is None and job.request.hidden_layers > 1 and draft is not None:
+        return STUDENTS_PER_NEURON * max(draft.hidden_widths)
     return job.request.width
 
 
@@ -236,6 +241,7 @@ def _answers(request: Request, reader: Reader) -> Answers:
         # Within the subspace only networks with one hidden layer are completed, of one activation.
         find_subspace=request.hidden_layers == 1
         and not (request.activation and request.activation.kinds),
+        hidden_layers=request.hidden_layers,
         report=request.progress,
     )
 

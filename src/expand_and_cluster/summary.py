@@ -226,6 +226,8 @@ def _rejected(outcome: Outcome, explained: Explained | None) -> tuple[Rejection,
 
 def curves_of(fits: Sequence[Fit], pairs: TrainingData) -> LossCurves:
     """Losses of all students of several fits, one after the other."""
+    if not fits:
+        return LossCurves(np.zeros(0, np.int64), np.zeros((0, 0)), np.zeros(0), ())
     steps = np.unique(np.concatenate([fit.steps for fit in fits]))
     losses = np.full((sum(len(fit.losses) for fit in fits), len(steps)), np.nan)
     row = 0

@@ -141,8 +141,7 @@ EXPERIMENT = Experiment(
 ASKING_EXPERIMENT = Experiment(
     name="deep-queries",
     claim="random tanh and relu networks 10-15-15-1, 10-20-20-1 and 40-20-10-10-1, widths "
-    "unknown (relu wanted, and not reached yet): every weight within 1e-8 from at most 262,144 "
-    "questions, in at most 20 minutes each",
+    "unknown: every weight within 1e-8 from at most 262,144 questions, in at most 20 minutes each",
     minutes=120.0,
     run=run_untrained,
 )

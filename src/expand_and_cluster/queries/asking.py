@@ -1,6 +1,6 @@
 """Which questions are asked, in what order, and what each share of the budget is for."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,10 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.queries.bend_layers import BendDraft, has_kink, read_layers
 from expand_and_cluster.queries.drafts import draft_network
 from expand_and_cluster.queries.hessians import is_bent
+from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
@@ -31,6 +33,11 @@ LEAST_WITHIN = 512
 # of a network over its coordinates asks for, and over all inputs.
 LEAST_PER_BOUND = 1.3
 LEAST_WHOLE = 100
+# Share of the budget for reading layers off kinks, and questions that show how precise answers are.
+MOST_KINKS, FEW = 0.7, 64
+# Pairs that a network which was read off whole is polished and judged on, besides those around its
+# bends.
+LEAST_PAIRS = 4096
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,8 @@ class Answers:
         pairs: What students are trained on: over the inputs, or over coordinates of the subspace.
         subspace: The subspace, if there is one.
         whole: Pairs over all inputs, where students see coordinates.
-        draft: A first student over the coordinates, read off second derivatives.
+        draft: A first student: over the coordinates, read off second derivatives; or of several
+            layers, read off kinks.
         queries: Rows asked, or given.
         notes: How questions were chosen, in plain JSON values.
     """
@@ -63,6 +71,7 @@ def ask_all(
     activation: Activation | None,
     reader: Reader | None = None,
     find_subspace: bool = True,
+    hidden_layers: int = 1,
     report: Reporter = silent,
 ) -> Answers:
     """Spend the budget.
@@ -79,6 +88,8 @@ def ask_all(
         activation: Activation of the hidden neurons, for the scale; None if it is not known.
         reader: How answers are read; None for logits.
         find_subspace: Whether to look for a subspace and to ask within it.
+        hidden_layers: Layers of the teacher; several that are linear on either side of zero are
+            read off the kinks of the answers.
         report: Receives progress.
 
     Raises:
@@ -121,11 +132,45 @@ def ask_all(
                 oracle, reader, sampler, rng, examined.subspace, left, activation, notes, report
             )
         notes["subspace"] = examined.note
-    drawn = sampler.draw(left, rng)
+    draft, around = None, np.zeros((0, oracle.input_size))
+    if hidden_layers > 1 and activation is not None and has_kink(activation):
+        read = _read_off(ask, sampler, activation, hidden_layers, rng, left, reader, report)
+        draft, left = read.network, left - read.queries
+        notes |= {"draft": read.note, "draft_queries": read.queries}
+        if draft is not None and read.places is not None and read.complete:
+            around = read.places[: left // 2]
+            left = min(left - len(around), LEAST_PAIRS)
+    drawn = np.concatenate([sampler.draw(left, rng), around])
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
     pairs = QueryPairs.adopt(drawn, ask(drawn))
     check_informative(pairs, name="the oracle's answers")
-    return Answers(pairs, queries=oracle.asked, notes=notes)
+    return Answers(pairs, draft=draft, queries=oracle.asked, notes=notes)
+
+
+def _read_off(
+    ask: Ask,
+    sampler: Sampler,
+    activation: Activation,
+    hidden_layers: int,
+    rng: np.random.Generator,
+    left: int,
+    reader: Reader,
+    report: Reporter,
+) -> BendDraft:
+    """All layers read off kinks, where answers are precise enough."""
+    few = ask(sampler.draw(FEW, rng))
+    if reader.precision(few) != np.float64:
+        return BendDraft(None, FEW, "answers are too coarse to read kinks off")
+    read = read_layers(
+        ask,
+        lambda count: sampler.draw(count, rng),
+        activation,
+        hidden_layers,
+        rng,
+        max_queries=int(MOST_KINKS * left) - FEW,
+        report=report,
+    )
+    return replace(read, queries=read.queries + FEW)
 
 
 def _ask_within(

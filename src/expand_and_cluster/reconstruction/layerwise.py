@@ -59,6 +59,7 @@ class LayerwiseSearch:
         checkpoint: Keeps every trained student, layer by layer.
         report: Receives progress.
         held: Whether the pairs hold all weights of an exact network in their places.
+        draft: A network to begin with, before any student.
         deadline: `time.monotonic()` after which the search ends with what it has.
 
     Source: Martinelli et al., section 5, A.3 and A.5.
@@ -74,6 +75,7 @@ class LayerwiseSearch:
         checkpoint: Checkpoint,
         report: Reporter,
         held: Callable[[Network, TrainingData], bool],
+        draft: Network | None = None,
         deadline: float | None = None,
     ) -> None:
         """Store the pairs and settings."""
@@ -97,10 +99,17 @@ class LayerwiseSearch:
         )
         self._report = report
         self._held = held
+        self._draft = draft
         self._deadline = deadline
 
     def run(self) -> LayerwiseOutcome:
         """Rebuild until a network is exact and held, or no rounds or time are left."""
+        if self._draft is not None:
+            self._report(Progress("rebuild", 0, None, note="read off kinks"))
+            self._finish(self._draft, "network read off kinks")
+            # What no pair holds no student holds either.
+            if self.outcome.exact or self._late():
+                return self.outcome
         for index in range(self.settings.rounds):
             self.outcome.rounds = index + 1
             for source, start in self._attempts(index):

@@ -1,0 +1,110 @@
+"""Neurons of one layer as they are read off kinks: joined, told apart, regressed on."""
+
+from dataclasses import replace
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from expand_and_cluster.queries.bend_equations import (
+    Bend,
+    Inconsistent,
+    Neuron,
+    as_layer,
+    solve_neuron,
+    solve_signs,
+)
+from expand_and_cluster.queries.pieces import Pieces
+
+# A neuron with the kinks that it was solved from.
+Found = tuple[Neuron, list[Bend]]
+
+# Weights that a single kink may show of a neuron that is known besides.
+MOST_NEW = 3
+# Error of an answer that is explained, relative to the answers' spread; share of them that has to
+# be; fits, each without the rows that the last one explained worst.
+EXPLAINED, LEAST_RIGHT, FITS = 1e-6, 0.6, 20
+
+
+def signs_told(
+    pieces: Pieces, found: list[Found], hidden: np.ndarray, *, search: bool
+) -> Bool[np.ndarray, " open"] | None:
+    """Signs of the open layer, as the neurons above it have them."""
+    above = np.array([neuron.vector[:-1] for neuron, _ in found])
+    unseen = np.array([neuron.unseen for neuron, _ in found])
+    return solve_signs(pieces, above, unseen, hidden, search=search)
+
+
+def with_open(below: Pieces, found: list[Found]) -> Pieces:
+    """One layer more, its signs open."""
+    return replace(below, open=as_layer(np.array([neuron.vector for neuron, _ in found])))
+
+
+def extended(pieces: Pieces, found: list[Found], bend: Bend) -> bool:
+    """Whether a kink is of a neuron that is known but for weights that this kink shows."""
+    for place, (neuron, bends) in enumerate(found):
+        if not neuron.unseen.any():
+            continue
+        more = _solved(pieces, [*bends, bend])
+        # Where several of its weights are new, a kink of any neuron would do.
+        if more is not None and 0 < neuron.unseen.sum() - more.unseen.sum() <= MOST_NEW:
+            found[place] = more, [*bends, bend]
+            return True
+    return False
+
+
+def hidden_below(found: list[Found], below: Pieces) -> Bool[np.ndarray, " below"]:
+    """Neurons of the last known layer of which some neuron above does not know its weight."""
+    if not below.top:
+        return np.zeros(below.inputs, dtype=bool)
+    return np.any([neuron.unseen for neuron, _ in found], axis=0)
+
+
+def distinct(pieces: Pieces, kinks: list[list[Bend]]) -> list[Found]:
+    """Neurons solved for once more, now that signs are known, each once.
+
+    One that did not show some of its weights may have been found again by kinks that do.
+    """
+    found: list[Found] = []
+    for bends in kinks:
+        alone = _solved(pieces, bends)
+        if alone is None:
+            continue
+        joined = None
+        for place, (_, theirs) in enumerate(found):
+            joined = _solved(pieces, theirs + bends)
+            if joined is not None:
+                found[place] = joined, theirs + bends
+                break
+        if joined is None:
+            found.append((alone, bends))
+    return found
+
+
+def _solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
+    try:
+        return solve_neuron(pieces, bends)
+    except Inconsistent:
+        return None
+
+
+def regressed(
+    pieces: Pieces, points: np.ndarray, answers: np.ndarray
+) -> tuple[Float[np.ndarray, "outputs features_and_one"], Bool[np.ndarray, " rows"]]:
+    """Output weights over the features, bias last, and the rows that they explain.
+
+    Rows that cannot be explained, where a neuron is missing, are left out, the worst first.
+    """
+    features = np.column_stack([pieces.features(points), np.ones(len(points))])
+    scale = np.linalg.norm(features, axis=0)
+    scale[scale == 0.0] = 1.0
+    size = float(np.std(answers)) + np.finfo(float).tiny
+    kept = np.ones(len(points), dtype=bool)
+    weights = np.zeros((features.shape[1], answers.shape[1]))
+    left = np.zeros(len(points))
+    for _ in range(FITS):
+        weights = np.linalg.lstsq((features / scale)[kept], answers[kept], rcond=1e-12)[0]
+        left = np.abs((features / scale) @ weights - answers).max(axis=1)
+        kept = left <= max(float(np.quantile(left, LEAST_RIGHT)), EXPLAINED * size)
+        if kept.all():
+            break
+    return (weights / scale[:, None]).T, left <= EXPLAINED * size

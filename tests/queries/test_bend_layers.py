@@ -1,0 +1,182 @@
+"""Layers read off kinks: equations of single neurons, signs, and whole networks."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from expand_and_cluster.core.activations import resolve
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.queries.bend_equations import (
+    Bend,
+    Inconsistent,
+    as_layer,
+    solve_neuron,
+    solve_signs,
+)
+from expand_and_cluster.queries.bend_layers import has_kink, read_layers
+from expand_and_cluster.queries.pieces import Pieces, on_bend
+from expand_and_cluster.scoring.compare import compare
+from expand_and_cluster.teachers.untrained import untrained
+
+RELU, LEAKY = (0.0, 1.0), (0.01, 1.0)
+
+
+def layers(widths, seed=0):
+    rng = np.random.default_rng(seed)
+    return [
+        (rng.normal(size=(out, size)) / np.sqrt(size), 0.5 * rng.normal(size=out))
+        for size, out in pairwise(widths)
+    ]
+
+
+def flipped_layer(weight, bias, flips):
+    sign = np.where(flips, -1.0, 1.0)
+    return as_layer(np.column_stack([sign[:, None] * weight, sign * bias]))
+
+
+def bends_of(first, vector, bias, slopes, count, seed=0):
+    """Kinks of one neuron of the second layer, with their normals, from the weights themselves."""
+    rng = np.random.default_rng(seed)
+    weight, offset = first
+    found = []
+    while len(found) < count:
+        point = 1.5 * rng.normal(size=weight.shape[1])
+        for _ in range(50):
+            steep = np.where(weight @ point + offset > 0.0, slopes[1], slopes[0])
+            normal = (vector * steep) @ weight
+            pre = vector @ (steep * (weight @ point + offset)) + bias
+            if not normal.any():
+                break
+            if abs(pre) < 1e-13 and np.linalg.norm(point) < 10.0:
+                found.append(Bend(point, normal / np.linalg.norm(normal)))
+                break
+            point = point - pre / (normal @ normal) * normal
+    return found
+
+
+@pytest.mark.parametrize("slopes", [RELU, LEAKY])
+@pytest.mark.parametrize("width", [3, 7])
+def test_features_and_tangents_are_those_of_the_network(slopes, width):
+    first, second = layers((4, width, 3))
+    pieces = Pieces(
+        4, slopes, (as_layer(np.column_stack(first)),), as_layer(np.column_stack(second))
+    )
+    point = np.random.default_rng(1).normal(size=4)
+    place = pieces.at(point)
+    np.testing.assert_allclose(place.features, pieces.features(point[None])[0], rtol=1e-14)
+    step = 1e-6 * np.eye(4)
+    numeric = (pieces.features(point + step) - pieces.features(point - step)).T / 2e-6
+    np.testing.assert_allclose(place.tangents, numeric, atol=1e-8)
+    assert len(place.pre) == width + 3
+
+
+@pytest.mark.parametrize("slopes", [RELU, LEAKY])
+@pytest.mark.parametrize(("inputs", "width"), [(4, 3), (4, 6)])
+def test_a_neuron_above_a_layer_without_signs_is_solved_for(slopes, inputs, width):
+    first, second = layers((inputs, width, 5), seed=3)
+    flips = np.arange(width) % 2 == 1
+    pieces = Pieces(inputs, slopes, open=flipped_layer(*first, flips))
+    bends = bends_of(first, second[0][0], second[1][0], slopes, 40)
+    neuron = solve_neuron(pieces, bends)
+    assert neuron is not None
+    on = np.array([first[0] @ bend.point + first[1] > 0.0 for bend in bends])
+    np.testing.assert_array_equal(neuron.unseen, on.all(axis=0) | ~on.any(axis=0))
+    assert all(on_bend(pieces.at(bend.point), neuron.vector, 1.0) for bend in bends)
+    seen = ~neuron.unseen
+    assert seen.sum() >= 2
+    own, true = neuron.vector[:width][seen], second[0][0][seen]
+    cosine = own @ true / np.linalg.norm(own) / np.linalg.norm(true)
+    assert abs(cosine) == pytest.approx(1.0, abs=1e-10)
+
+
+def test_kinks_of_two_neurons_are_of_none():
+    first, second = layers((4, 6, 2), seed=3)
+    pieces = Pieces(4, RELU, open=flipped_layer(*first, np.zeros(6, bool)))
+    mixed = [
+        bend for k in range(2) for bend in bends_of(first, second[0][k], second[1][k], RELU, 20)
+    ]
+    with pytest.raises(Inconsistent):
+        solve_neuron(pieces, mixed)
+
+
+@pytest.mark.parametrize("slopes", [RELU, LEAKY])
+def test_signs_are_told_by_the_neurons_above(slopes):
+    first, second = layers((4, 6, 5), seed=3)
+    # Positive and negative weights: every neuron bends somewhere.
+    second = np.abs(second[0]) * np.where(np.arange(6) % 2, -1.0, 1.0), 0.3 * second[1]
+    flips = np.array([True, False, False, True, True, False])
+    pieces = Pieces(4, slopes, open=flipped_layer(*first, flips))
+    found = [
+        solve_neuron(pieces, bends_of(first, row, bias, slopes, 40))
+        for row, bias in zip(*second, strict=True)
+    ]
+    neurons = [neuron for neuron in found if neuron is not None]
+    assert len(neurons) == 5
+    above = np.array([neuron.vector[:-1] for neuron in neurons])
+    unseen = np.array([neuron.unseen for neuron in neurons])
+    none = np.zeros(4, dtype=bool)
+    np.testing.assert_array_equal(solve_signs(pieces, above, unseen, none, search=False), flips)
+    # A single neuron has four equations for six signs: only trying all tells them.
+    alone = above[:1], unseen[:1]
+    assert solve_signs(pieces, *alone, none, search=False) is None
+    np.testing.assert_array_equal(solve_signs(pieces, *alone, none), flips)
+    # Numbers that no signs explain.
+    wrong = above + 0.1 * np.random.default_rng(0).normal(size=above.shape)
+    assert solve_signs(pieces, wrong, unseen, none) is None
+    signed = pieces.signed(flips)
+    np.testing.assert_allclose(signed.layers[0].weight, first[0])
+    assert replace(signed, layers=()) == Pieces(4, slopes)
+
+
+@pytest.mark.parametrize(("name", "kinked"), [("relu", True), ("leaky_relu", True), ("g", False)])
+def test_what_has_a_kink_at_zero(name, kinked):
+    assert has_kink(resolve(name)) is kinked
+
+
+@pytest.mark.parametrize("seed", [0])
+def test_a_whole_network_is_read(seed):
+    teacher = untrained((8, 6, 5, 2), "relu", seed)
+    rng = np.random.default_rng(seed)
+    read = read_layers(
+        teacher,
+        lambda n: rng.standard_normal((n, 8)),
+        teacher.activation,
+        2,
+        rng,
+        max_queries=80_000,
+    )
+    assert read.network is not None, read.note
+    assert read.complete
+    assert read.queries <= 80_000
+    assert read.network.hidden_widths == (6, 5)
+    assert compare(read.network, teacher).max_weight_error < 1e-4
+    assert read.places is not None
+    assert read.places.shape[1] == 8
+
+
+def test_a_budget_that_is_too_small_ends_it():
+    teacher = untrained((8, 6, 5, 2), "relu", 0)
+    rng = np.random.default_rng(0)
+    read = read_layers(
+        teacher,
+        lambda n: rng.standard_normal((n, 8)),
+        teacher.activation,
+        2,
+        rng,
+        max_queries=2_000,
+    )
+    assert read.network is None
+    assert read.queries <= 2_000
+    assert "2000 questions were spent on" in read.note
+
+
+def test_a_smooth_function_is_not_read():
+    rng = np.random.default_rng(0)
+    smooth = Network.from_arrays(layers((3, 4, 4, 1)), "tanh")
+    relu = resolve("relu")
+    read = read_layers(
+        smooth, lambda n: rng.standard_normal((n, 3)), relu, 2, rng, max_queries=5_000
+    )
+    assert read.network is None
