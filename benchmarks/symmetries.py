@@ -1,6 +1,7 @@
 """Hand-built students of every legal type: is each neuron named, does the teacher come back?
 
-    python benchmarks/symmetries.py [--cases 500] [--activations tanh relu ...] [--seed 0] [--bounded]
+    python benchmarks/symmetries.py [--cases 500] [--activations tanh relu ...] [--seed 0]
+        [--bounded]
 
 For each activation of the catalogue, random teachers (2 to 6 inputs, 2 to 6 neurons, 1 to 3
 outputs) and students that hold every type of neuron that is legal for it, with noise added to all
