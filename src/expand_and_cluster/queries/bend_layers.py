@@ -150,17 +150,17 @@ class _Reader:
         hidden = np.zeros(self._inputs, dtype=bool)
         for depth in range(hidden_layers):
             pieces, found = self._layer(pieces, hidden, last=depth == hidden_layers - 1)
-            if not found:
-                return None, f"no neuron of layer {depth + 1} was found"
-            if pieces.open is not None:
+            if pieces.open is not None and found:
                 flipped = signs_told(pieces, found, hidden, search=True)
                 if flipped is None:
                     return None, f"signs of layer {depth} stay open"
                 pieces = pieces.signed(flipped)
                 found = distinct(pieces, [bends for _, bends in found])
+            if not found:
+                return None, f"no neuron of layer {depth + 1} was found"
             hidden = hidden_below(found, pieces)
-            self._read += [bends for _, bends in found]
             if depth < hidden_layers - 1:
+                self._read += [bends for _, bends in found]
                 pieces = with_open(pieces, found)
         return self._with_outputs(pieces, found)
 
@@ -330,6 +330,8 @@ class _Reader:
             return None, f"signs of layer {len(pieces.known)} stay open"
         pieces = pieces.signed(flipped)
         last, right = regressed(pieces, points, answers)
+        if np.mean(right) < LEAST_RIGHT:
+            return None, f"what was read off explains only {np.mean(right):.2g} of answers"
         self.complete = bool(right.all())
         self._read += [bends for _, bends in found]
         layers = [*pieces.layers, (last[:, :-1], last[:, -1])]
