@@ -70,11 +70,12 @@ def test_noise_is_not_identified():
     assert not recovery.verdict.identified
 
 
-def test_layers_of_relu_are_read_off_kinks_without_a_student():
+@pytest.mark.parametrize("scale", [1.0, None])
+def test_layers_of_relu_are_read_off_kinks_without_a_student(scale):
     teacher = untrained((8, 6, 5, 2), "relu", 0)
     found = recover(
         teacher,
-        inputs=Gaussian(8, scale=1.0),
+        inputs=Gaussian(8, scale=scale),
         activation="relu",
         hidden_layers=2,
         max_queries=60_000,

@@ -11,7 +11,7 @@ from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.bend_layers import BendDraft, has_kink, read_layers
 from expand_and_cluster.queries.drafts import draft_network
 from expand_and_cluster.queries.hessians import is_bent
-from expand_and_cluster.queries.kinks import Ask
+from expand_and_cluster.queries.kinks import Ask, find_kinks
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
@@ -35,6 +35,9 @@ LEAST_PER_BOUND = 1.3
 LEAST_WHOLE = 100
 # Share of the budget for reading layers off kinks, and questions that show how precise answers are.
 MOST_KINKS, FEW = 0.7, 64
+# Lines on which kinks are counted, factor from one scale to the next, their number, and the share
+# of the most kinks that the chosen scale shows.
+KINK_LINES, WIDENED, WIDENINGS, MOST_SEEN = 4, 2.0, 8, 0.9
 # Pairs that a network which was read off whole is polished and judged on, besides those around its
 # bends.
 LEAST_PAIRS = 4096
@@ -134,6 +137,9 @@ def ask_all(
         notes["subspace"] = examined.note
     draft, around = None, np.zeros((0, oracle.input_size))
     if hidden_layers > 1 and activation is not None and has_kink(activation):
+        if not given and isinstance(sampler, Gaussian):
+            sampler, spent = _widened(ask, sampler, rng, reader)
+            notes["sampler"], left = sampler.describe(), left - spent
         read = _read_off(ask, sampler, activation, hidden_layers, rng, left, reader, report)
         draft, left = read.network, left - read.queries
         notes |= {"draft": read.note, "draft_queries": read.queries}
@@ -145,6 +151,36 @@ def ask_all(
     pairs = QueryPairs.adopt(drawn, ask(drawn))
     check_informative(pairs, name="the oracle's answers")
     return Answers(pairs, draft=draft, queries=oracle.asked, notes=notes)
+
+
+def _widened(
+    ask: Ask, sampler: Gaussian, rng: np.random.Generator, reader: Reader
+) -> tuple[Gaussian, int]:
+    """A scale at which lines between questions come upon most kinks, and the questions asked.
+
+    Piecewise linear outputs look alike at every scale but for their kinks: far out lines cross them
+    all, near the center hardly any.
+    """
+    asked = FEW
+    if reader.precision(ask(sampler.draw(FEW, rng))) != np.float64:
+        return sampler, asked
+
+    def counting(rows: np.ndarray) -> np.ndarray:
+        nonlocal asked
+        asked += len(rows)
+        return ask(rows)
+
+    unit = sampler.with_scale(1.0)
+    center = np.asarray(sampler.center)
+    starts, ends = (unit.draw(KINK_LINES, rng) - center for _ in range(2))
+    assert sampler.scale is not None
+    scales = sampler.scale * WIDENED ** np.arange(WIDENINGS)
+    kinks = [
+        len(find_kinks(counting, center + scale * starts, center + scale * ends).line)
+        for scale in scales
+    ]
+    enough = np.flatnonzero(np.array(kinks) >= MOST_SEEN * max(kinks))
+    return sampler.with_scale(float(scales[enough[0]])), asked
 
 
 def _read_off(
