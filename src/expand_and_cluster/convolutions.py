@@ -18,6 +18,7 @@ from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.oracle import Oracle
+from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler
 from expand_and_cluster.queries.validation import read_folder, read_progress
 from expand_and_cluster.reconstruction.below import Below
@@ -158,7 +159,7 @@ def _check(
         raise InvalidInputError(
             f"architecture must be an eac.Convolutional, got {type(architecture).__name__}."
         )
-    if activation.symmetry.homogeneity != 1.0:
+    if not has_kink(activation):
         raise InvalidInputError(
             f"activation {activation.name!r} has no kink to read channels off; convolutions need "
             '"relu" or "leaky_relu" in this version.'

@@ -8,6 +8,7 @@ import pytest
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.bend_equations import (
     Bend,
     Inconsistent,
@@ -15,8 +16,10 @@ from expand_and_cluster.queries.bend_equations import (
     solve_neuron,
     solve_signs,
 )
-from expand_and_cluster.queries.bend_layers import has_kink, read_layers
-from expand_and_cluster.queries.pieces import Pieces, on_bend
+from expand_and_cluster.queries.bend_layers import read_layers
+from expand_and_cluster.queries.oracle import Oracle
+from expand_and_cluster.queries.pieces import Pieces, has_kink, on_bend
+from expand_and_cluster.queries.samplers import Gaussian
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.untrained import untrained
 
@@ -83,7 +86,7 @@ def test_a_neuron_above_a_layer_without_signs_is_solved_for(slopes, inputs, widt
     assert neuron is not None
     on = np.array([first[0] @ bend.point + first[1] > 0.0 for bend in bends])
     np.testing.assert_array_equal(neuron.unseen, on.all(axis=0) | ~on.any(axis=0))
-    assert all(on_bend(pieces.at(bend.point), neuron.vector, 1.0) for bend in bends)
+    assert all(on_bend(pieces.at(bend.point), [neuron.vector], 1.0) for bend in bends)
     seen = ~neuron.unseen
     assert seen.sum() >= 2
     own, true = neuron.vector[:width][seen], second[0][0][seen]
@@ -135,18 +138,24 @@ def test_what_has_a_kink_at_zero(name, kinked):
     assert has_kink(resolve(name)) is kinked
 
 
+def read_by_asking(network, seed, most):
+    """Read two hidden layers of relu off a network's answers."""
+    rng = np.random.default_rng(seed)
+    size = network.input_size
+    return read_layers(
+        network,
+        lambda n: rng.standard_normal((n, size)),
+        resolve("relu"),
+        2,
+        rng,
+        max_queries=most,
+    )
+
+
 @pytest.mark.parametrize("seed", [0])
 def test_a_whole_network_is_read(seed):
     teacher = untrained((8, 6, 5, 2), "relu", seed)
-    rng = np.random.default_rng(seed)
-    read = read_layers(
-        teacher,
-        lambda n: rng.standard_normal((n, 8)),
-        teacher.activation,
-        2,
-        rng,
-        max_queries=80_000,
-    )
+    read = read_by_asking(teacher, seed, 80_000)
     assert read.network is not None, read.note
     assert read.complete
     assert read.queries <= 80_000
@@ -158,25 +167,31 @@ def test_a_whole_network_is_read(seed):
 
 def test_a_budget_that_is_too_small_ends_it():
     teacher = untrained((8, 6, 5, 2), "relu", 0)
-    rng = np.random.default_rng(0)
-    read = read_layers(
-        teacher,
-        lambda n: rng.standard_normal((n, 8)),
-        teacher.activation,
-        2,
-        rng,
-        max_queries=2_000,
-    )
+    read = read_by_asking(teacher, 0, 2_000)
     assert read.network is None
     assert read.queries <= 2_000
     assert "2000 questions were spent on" in read.note
 
 
 def test_a_smooth_function_is_not_read():
-    rng = np.random.default_rng(0)
     smooth = Network.from_arrays(layers((3, 4, 4, 1)), "tanh")
-    relu = resolve("relu")
-    read = read_layers(
-        smooth, lambda n: rng.standard_normal((n, 3)), relu, 2, rng, max_queries=5_000
+    assert read_by_asking(smooth, 0, 5_000).network is None
+
+
+@pytest.mark.parametrize("most", [200, 1_000, 4_000])
+def test_a_small_budget_is_not_exceeded(most):
+    teacher = untrained((8, 6, 5, 2), "relu", 0)
+    oracle = Oracle(teacher, 8, most)
+    rng = np.random.default_rng(0)
+    answers = ask_all(
+        oracle,
+        Gaussian(8),
+        rng,
+        max_queries=most,
+        activation=teacher.activation,
+        hidden_layers=2,
+        find_subspace=False,
     )
-    assert read.network is None
+    assert answers.draft is None
+    assert answers.queries <= most
+    assert len(answers.pairs) > 0.1 * most

@@ -8,12 +8,14 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
-from expand_and_cluster.queries.bend_layers import BendDraft, has_kink, read_layers
+from expand_and_cluster.queries.bend_layers import BendDraft, read_layers
 from expand_and_cluster.queries.drafts import draft_network
 from expand_and_cluster.queries.hessians import is_bent
 from expand_and_cluster.queries.kinks import Ask, find_kinks
+from expand_and_cluster.queries.limit import Limit, SpentError
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler
 from expand_and_cluster.queries.scale import find_scale
@@ -114,8 +116,7 @@ def ask_all(
             report=report,
         )
         sampler, left = found.sampler, left - found.queries
-    describe = getattr(sampler, "describe", None)
-    notes: dict[str, Any] = {"sampler": describe() if describe else repr(sampler)}
+    notes: dict[str, Any] = {"sampler": _described(sampler)}
     if isinstance(sampler, Gaussian) and find_subspace:
         examined = examine_subspace(
             ask,
@@ -137,10 +138,10 @@ def ask_all(
         notes["subspace"] = examined.note
     draft, around = None, np.zeros((0, oracle.input_size))
     if hidden_layers > 1 and activation is not None and has_kink(activation):
-        if not given and isinstance(sampler, Gaussian):
-            sampler, spent = _widened(ask, sampler, rng, reader)
-            notes["sampler"], left = sampler.describe(), left - spent
-        read = _read_off(ask, sampler, activation, hidden_layers, rng, left, reader, report)
+        read, sampler = _read_off(
+            ask, sampler, activation, hidden_layers, rng, left, reader, report, scaled=given
+        )
+        notes["sampler"] = _described(sampler)
         draft, left = read.network, left - read.queries
         notes |= {"draft": read.note, "draft_queries": read.queries}
         if draft is not None and read.places is not None and read.complete:
@@ -153,34 +154,10 @@ def ask_all(
     return Answers(pairs, draft=draft, queries=oracle.asked, notes=notes)
 
 
-def _widened(
-    ask: Ask, sampler: Gaussian, rng: np.random.Generator, reader: Reader
-) -> tuple[Gaussian, int]:
-    """A scale at which lines between questions come upon most kinks, and the questions asked.
-
-    Piecewise linear outputs look alike at every scale but for their kinks: far out lines cross them
-    all, near the center hardly any.
-    """
-    asked = FEW
-    if reader.precision(ask(sampler.draw(FEW, rng))) != np.float64:
-        return sampler, asked
-
-    def counting(rows: np.ndarray) -> np.ndarray:
-        nonlocal asked
-        asked += len(rows)
-        return ask(rows)
-
-    unit = sampler.with_scale(1.0)
-    center = np.asarray(sampler.center)
-    starts, ends = (unit.draw(KINK_LINES, rng) - center for _ in range(2))
-    assert sampler.scale is not None
-    scales = sampler.scale * WIDENED ** np.arange(WIDENINGS)
-    kinks = [
-        len(find_kinks(counting, center + scale * starts, center + scale * ends).line)
-        for scale in scales
-    ]
-    enough = np.flatnonzero(np.array(kinks) >= MOST_SEEN * max(kinks))
-    return sampler.with_scale(float(scales[enough[0]])), asked
+def _described(sampler: Sampler) -> Any:
+    """A sampler in plain JSON values."""
+    describe = getattr(sampler, "describe", None)
+    return describe() if describe else repr(sampler)
 
 
 def _read_off(
@@ -192,21 +169,53 @@ def _read_off(
     left: int,
     reader: Reader,
     report: Reporter,
-) -> BendDraft:
-    """All layers read off kinks, where answers are precise enough."""
-    few = ask(sampler.draw(FEW, rng))
-    if reader.precision(few) != np.float64:
-        return BendDraft(None, FEW, "answers are too coarse to read kinks off")
+    *,
+    scaled: bool,
+) -> tuple[BendDraft, Sampler]:
+    """All layers read off kinks, where answers are precise enough, and where questions come from.
+
+    A Gaussian whose scale was not given has it widened first.
+    """
+    limit = Limit(ask, int(MOST_KINKS * left))
+    try:
+        precision = reader.precision(limit.ask(sampler.draw(FEW, rng)))
+        if precision == np.float64 and isinstance(sampler, Gaussian) and not scaled:
+            sampler = _widened(limit, sampler, rng)
+    except SpentError:
+        return BendDraft(None, limit.asked, "too few questions to read kinks off"), sampler
+    if precision != np.float64:
+        return BendDraft(None, limit.asked, "answers are too coarse to read kinks off"), sampler
     read = read_layers(
-        ask,
+        limit.ask,
         lambda count: sampler.draw(count, rng),
         activation,
         hidden_layers,
         rng,
-        max_queries=int(MOST_KINKS * left) - FEW,
+        max_queries=limit.left,
         report=report,
     )
-    return replace(read, queries=read.queries + FEW)
+    return replace(read, queries=limit.asked), sampler
+
+
+def _widened(limit: Limit, sampler: Gaussian, rng: np.random.Generator) -> Gaussian:
+    """A scale at which lines between questions come upon most kinks.
+
+    Piecewise linear outputs look alike at every scale but for their kinks: far out lines cross them
+    all, near the center hardly any.
+
+    Raises:
+        SpentError: The questions do not suffice.
+    """
+    unit, center = sampler.with_scale(1.0), np.asarray(sampler.center)
+    starts, ends = (unit.draw(KINK_LINES, rng) - center for _ in range(2))
+    assert sampler.scale is not None
+    scales = sampler.scale * WIDENED ** np.arange(WIDENINGS)
+    kinks = [
+        len(find_kinks(limit.ask, center + scale * starts, center + scale * ends).line)
+        for scale in scales
+    ]
+    enough = np.flatnonzero(np.array(kinks) >= MOST_SEEN * max(kinks))
+    return sampler.with_scale(float(scales[enough[0]]))
 
 
 def _ask_within(

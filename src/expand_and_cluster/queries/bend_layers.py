@@ -34,7 +34,8 @@ from expand_and_cluster.queries.bend_neurons import (
 )
 from expand_and_cluster.queries.bend_walk import BendWalker
 from expand_and_cluster.queries.kinks import Ask, find_kinks
-from expand_and_cluster.queries.pieces import ON, Pieces, on_bend
+from expand_and_cluster.queries.limit import Limit, SpentError
+from expand_and_cluster.queries.pieces import ON, Pieces, on_bend, slopes_of
 
 Draw = Callable[[int], Float[np.ndarray, "rows inputs"]]
 
@@ -80,16 +81,6 @@ class BendDraft:
     complete: bool = False
 
 
-class SpentError(Exception):
-    """The share of the budget is spent."""
-
-
-def has_kink(activation: Activation) -> bool:
-    """Whether an activation is linear on either side of zero, with a kink there."""
-    symmetry = activation.symmetry
-    return symmetry.homogeneity == 1.0 and symmetry.center == 0.0 and symmetry.flip is not None
-
-
 def read_layers(
     ask: Ask,
     draw: Draw,
@@ -111,13 +102,14 @@ def read_layers(
         max_queries: Rows that may be asked.
         report: Told about every round of lines.
     """
-    reader = _Reader(ask, draw, activation, rng, max_queries, report)
+    limit = Limit(ask, max_queries)
+    reader = _Reader(limit.ask, draw, activation, rng, report)
     try:
         network, note = reader.run(hidden_layers)
     except SpentError:
         network, note = None, f"{max_queries} questions were spent on {reader.progress}"
     places = reader.around() if network is not None else None
-    return BendDraft(network, reader.asked, note, places, network is not None and reader.complete)
+    return BendDraft(network, limit.asked, note, places, network is not None and reader.complete)
 
 
 class _Reader:
@@ -127,13 +119,10 @@ class _Reader:
         draw: Draw,
         activation: Activation,
         rng: np.random.Generator,
-        max_queries: int,
         report: Reporter,
     ) -> None:
         self._ask, self._draw, self._rng = ask, draw, rng
         self._activation, self._report = activation, report
-        self._most = max_queries
-        self.asked = 0
         self.progress = "the first layer"
         some = draw(256)
         self._inputs = some.shape[1]
@@ -144,8 +133,7 @@ class _Reader:
         self.complete = False
 
     def run(self, hidden_layers: int) -> tuple[Network | None, str]:
-        down, up = self._activation.values(np.array([-1.0, 1.0]))
-        pieces = Pieces(self._inputs, (-float(down), float(up)))
+        pieces = Pieces(self._inputs, slopes_of(self._activation))
         found: list[Found] = []
         hidden = np.zeros(self._inputs, dtype=bool)
         for depth in range(hidden_layers):
@@ -174,13 +162,6 @@ class _Reader:
                 rows += [bend.point + aside[0], bend.point - aside[1]]
         return np.array(rows)
 
-    def ask(self, rows: np.ndarray) -> np.ndarray:
-        """Answers, as long as the share of the budget lasts."""
-        if self.asked + len(rows) > self._most:
-            raise SpentError
-        self.asked += len(rows)
-        return self._ask(rows)
-
     def _layer(
         self, pieces: Pieces, hidden: np.ndarray, *, last: bool
     ) -> tuple[Pieces, list[Found]]:
@@ -189,7 +170,7 @@ class _Reader:
         As soon as they tell the signs of the layer below, there is less to solve for.
         """
         depth = len(pieces.known)
-        walker = BendWalker(self.ask, pieces, self._size, self._rng)
+        walker = BendWalker(self._ask, pieces, self._size, self._rng)
         found: list[Found] = []
         pending, quiet, rounds = self._pool, 0, 0
         self._pool = []
@@ -210,7 +191,7 @@ class _Reader:
                     flipped = signs_told(pieces, found, hidden, search=False)
                 if flipped is not None:
                     pieces = pieces.signed(flipped)
-                    walker = BendWalker(self.ask, pieces, self._size, self._rng)
+                    walker = BendWalker(self._ask, pieces, self._size, self._rng)
                     found = distinct(pieces, [bends for _, bends in found])
                     # What did not do with signs open may do now.
                     pending, self._pool = pending + self._pool, []
@@ -224,7 +205,7 @@ class _Reader:
                 )
             quiet = 0 if new else quiet + 1
             rounds += 1
-            vectors = np.array([neuron.vector for neuron, _ in found]) if found else None
+            vectors = [neuron.vector for neuron, _ in found]
             pending = walker.unknown(self._wide(LINES), self._wide(LINES), vectors)
         self._pool += pending
         if not depth:
@@ -251,7 +232,7 @@ class _Reader:
         """Whether a bend turns behind most of the planes around it."""
         layer = as_layer(np.array([neuron.vector for neuron in others]))
         pieces = Pieces(self._inputs, (0.0, 1.0), open=layer)
-        walker = BendWalker(self.ask, pieces, self._size, self._rng)
+        walker = BendWalker(self._ask, pieces, self._size, self._rng)
         votes: list[bool] = []
         for bend in bends:
             for target in np.argsort(pieces.at(bend.point).distances())[:CROSSED]:
@@ -263,8 +244,8 @@ class _Reader:
         return sum(votes) > len(votes) / 2
 
     def _explained(self, pieces: Pieces, found: list[Found], bend: Bend) -> bool:
-        place = pieces.at(bend.point)
-        return any(on_bend(place, neuron.vector, self._size) for neuron, _ in found)
+        vectors = [neuron.vector for neuron, _ in found]
+        return on_bend(pieces.at(bend.point), vectors, self._size)
 
     def _neuron(self, walker: BendWalker, bend: Bend, *, last: bool) -> Found | None:
         """The neuron of the next layer that makes a kink; None if it is of a layer above."""
@@ -302,7 +283,7 @@ class _Reader:
         if not points:
             return []
         side = THROUGH * self._size * np.array(normals)
-        kinks = find_kinks(self.ask, np.array(points) - side, np.array(points) + side)
+        kinks = find_kinks(self._ask, np.array(points) - side, np.array(points) + side)
         off = (2.0 * kinks.place - 1.0) * THROUGH
         lines = kinks.line[np.abs(off) < ON]
         there = dict(zip(lines.tolist(), off[np.abs(off) < ON].tolist(), strict=True))
@@ -315,15 +296,15 @@ class _Reader:
         """Output weights; what they leave shows where neurons of the last layer are missing."""
         count = ROWS_PER_FEATURE * (len(found) + below.features(self._center[None]).shape[1] + 1)
         points = self._wide(max(count, LEAST_ROWS), WIDER_OUTPUTS)
-        answers = self.ask(points)
+        answers = self._ask(points)
+        pieces = with_open(below, found)
+        above, right = regressed(pieces, points, answers)
         for _ in range(REPAIRS):
-            pieces = with_open(below, found)
-            above, right = regressed(pieces, points, answers)
             if right.all() or right.sum() < LEAST_RIGHT * len(right):
                 break
             found = self._repaired(below, found, points[right], points[~right])
-        pieces = with_open(below, found)
-        above, right = regressed(pieces, points, answers)
+            pieces = with_open(below, found)
+            above, right = regressed(pieces, points, answers)
         none = np.zeros((len(above), len(found)), dtype=bool)
         flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))
         if flipped is None:
@@ -344,10 +325,10 @@ class _Reader:
         self, below: Pieces, found: list[Found], right: np.ndarray, wrong: np.ndarray
     ) -> list[Found]:
         """With what bends between inputs that are and are not explained."""
-        walker = BendWalker(self.ask, below, self._size, self._rng)
+        walker = BendWalker(self._ask, below, self._size, self._rng)
         starts = wrong[self._rng.permutation(len(wrong))[:REPAIR_LINES]]
         ends = right[[int(np.argmin(np.sum((right - start) ** 2, axis=1))) for start in starts]]
-        vectors = np.array([neuron.vector for neuron, _ in found])
+        vectors = [neuron.vector for neuron, _ in found]
         found = list(found)
         for bend in walker.unknown(starts, ends, vectors):
             if not self._explained(below, found, bend) and not extended(below, found, bend):

@@ -97,13 +97,14 @@ def regressed(
     features = np.column_stack([pieces.features(points), np.ones(len(points))])
     scale = np.linalg.norm(features, axis=0)
     scale[scale == 0.0] = 1.0
+    unit = features / scale
     size = float(np.std(answers)) + np.finfo(float).tiny
     kept = np.ones(len(points), dtype=bool)
     weights = np.zeros((features.shape[1], answers.shape[1]))
     left = np.zeros(len(points))
     for _ in range(FITS):
-        weights = np.linalg.lstsq((features / scale)[kept], answers[kept], rcond=1e-12)[0]
-        left = np.abs((features / scale) @ weights - answers).max(axis=1)
+        weights = np.linalg.lstsq(unit[kept], answers[kept], rcond=1e-12)[0]
+        left = np.abs(unit @ weights - answers).max(axis=1)
         kept = left <= max(float(np.quantile(left, LEAST_RIGHT)), EXPLAINED * size)
         if kept.all():
             break

@@ -5,6 +5,8 @@ changes by a multiple of that neuron's gradient and by nothing else, which tells
 bends there. Every piece that is entered says more about its weights.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from jaxtyping import Float
 
@@ -122,7 +124,7 @@ class BendWalker:
         for row, off in enumerate((2.0 * kinks.place - 1.0) * reach):
             point = middle + off * bend.normal
             along = turn @ (point - place)
-            if self._explained(self.pieces.at(point), None) or along == 0.0:
+            if self._explained(self.pieces.at(point)) or along == 0.0:
                 continue
             # It goes through the place where it turned and through the kink.
             new = bend.normal - off / along * turn
@@ -148,7 +150,7 @@ class BendWalker:
         self,
         starts: Float[np.ndarray, "lines inputs"],
         ends: Float[np.ndarray, "lines inputs"],
-        vectors: Float[np.ndarray, "neurons features_and_one"] | None = None,
+        vectors: Sequence[Float[np.ndarray, " features_and_one"]] = (),
     ) -> list[Bend]:
         """Kinks along lines that no known neuron makes, their jumps measured.
 
@@ -170,12 +172,9 @@ class BendWalker:
         ways = (ways / lengths[:, None])[line]
         return self._measured(points[rows], ways, kinks.room[rows] * lengths[line])
 
-    def _explained(self, place: Place, vectors: np.ndarray | None) -> bool:
-        if len(place.pre) and place.distances().min() < ON * self.size:
-            return True
-        if vectors is None:
-            return False
-        return any(on_bend(place, vector, self.size) for vector in vectors)
+    def _explained(self, place: Place, vectors: Sequence[np.ndarray] = ()) -> bool:
+        known = place.distances().min(initial=np.inf) < ON * self.size
+        return bool(known) or on_bend(place, vectors, self.size)
 
     def _measured(
         self,

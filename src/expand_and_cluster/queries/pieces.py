@@ -13,6 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from expand_and_cluster.core.activation import Activation
+
 # Largest distance of a kink to the bend of a neuron that makes it, relative to the size of inputs.
 ON = 1e-7
 
@@ -147,13 +149,30 @@ class Pieces:
         return values
 
 
-def on_bend(place: Place, vector: Float[np.ndarray, " features_and_one"], size: float) -> bool:
-    """Whether a neuron of the next layer bends at a place.
+def has_kink(activation: Activation) -> bool:
+    """Whether an activation is linear on either side of zero, with a kink there."""
+    symmetry = activation.symmetry
+    return symmetry.homogeneity == 1.0 and symmetry.center == 0.0 and symmetry.flip is not None
+
+
+def slopes_of(activation: Activation) -> tuple[float, float]:
+    """Slopes below and above zero of an activation that is linear on either side."""
+    down, up = activation.values(np.array([-1.0, 1.0]))
+    return -float(down), float(up)
+
+
+def on_bend(
+    place: Place, vectors: Sequence[Float[np.ndarray, " features_and_one"]], size: float
+) -> bool:
+    """Whether one of several neurons of the next layer bends at a place.
 
     Args:
         place: A kink.
-        vector: Its weights over the features, bias last.
+        vectors: For each neuron its weights over the features, bias last.
         size: Of the inputs.
     """
-    slope = float(np.linalg.norm(vector[:-1] @ place.tangents))
-    return abs(float(vector[:-1] @ place.features + vector[-1])) < ON * size * slope
+    return any(
+        abs(float(vector[:-1] @ place.features + vector[-1]))
+        < ON * size * float(np.linalg.norm(vector[:-1] @ place.tangents))
+        for vector in vectors
+    )

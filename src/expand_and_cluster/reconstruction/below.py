@@ -13,6 +13,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer, pooling_groups
+from expand_and_cluster.queries.pieces import slopes_of
 
 # Rows in one piece: their windows are written out, some 300 kB for each row.
 PIECE = 256
@@ -41,8 +42,7 @@ class Below:
         self.architecture = architecture
         self.layers = tuple(layers)
         self.activation = activation
-        down, up = activation.values(np.array([-1.0, 1.0]))
-        self.slopes = (-float(down), float(up))
+        self.slopes = slopes_of(activation)
 
     @property
     def depth(self) -> int:
