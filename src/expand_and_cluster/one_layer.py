@@ -39,7 +39,7 @@ RATE_WITHIN = 1e-2
 # the time left that they get where there is an end to it: on 784-64-10 a student then holds most
 # neurons (benchmarks/given_students.py).
 MANY = 20_000
-RATE_GIVEN, BATCH_GIVEN = 1e-3, 160
+RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
 STEPS_GIVEN, SHARE_GIVEN = 120_000, 0.35
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.

@@ -109,6 +109,19 @@ def test_matrices_without_a_common_basis_are_told():
     assert diagonalise(np.zeros((3, RANK, RANK)), rng)[1] == np.inf
 
 
+def test_a_profile_that_looks_alike_at_several_offsets_is_still_found():
+    """g bends twice, and a line far from both looks like one beside either."""
+    rng = np.random.default_rng(0)
+    lines, function = 300, catalogue["g"].values
+    slopes = rng.uniform(1.0, 4.0, lines) * rng.choice([-1.0, 1.0], lines)
+    offsets, weights = rng.uniform(-4.0, 4.0, lines), rng.normal(size=(lines, OUTPUTS))
+    moved = function(slopes[:, None] * PLACES + offsets[:, None]) - function(offsets)[:, None]
+    found = fit_profiles(moved[:, :, None] * weights[:, None], catalogue["g"])
+    np.testing.assert_allclose(found[0], slopes, rtol=1e-5)
+    np.testing.assert_allclose(found[1], offsets, atol=1e-5)
+    np.testing.assert_allclose(found[2], weights, rtol=1e-5)
+
+
 @pytest.mark.parametrize("activation", BENT)
 def test_profile_gives_slope_offset_and_weights(activation):
     rng = np.random.default_rng(0)

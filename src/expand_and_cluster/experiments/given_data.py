@@ -28,7 +28,7 @@ from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.trained import trained
 
 STUDENTS = 3
-OVERPARAMETERISATION = 4
+OVERPARAMETERISATION = 2
 # A teacher's batches and learning rate: few large steps leave it off the flat ends of its
 # activations.
 BATCH, RATE = 640, 1e-3

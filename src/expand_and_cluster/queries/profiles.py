@@ -19,8 +19,8 @@ PLACES = np.array([-2.0, -1.2, -0.7, -0.3, -0.1, 0.1, 0.3, 0.7, 1.2, 2.0])
 SLOPES = np.geomspace(0.1, 30.0, 20)
 OFFSETS = np.linspace(-6.0, 6.0, 25)
 STEPS = 60
-# Slopes, each with its best offset, from which the fit is tried.
-TRIES = 8
+# Starts from which the fit is tried: peaks of the likeness, the highest ones.
+TRIES = 64
 
 
 def fit_profiles(
@@ -59,6 +59,17 @@ def _size(curve: Float[Array, " places"], profile: Float[Array, " places"]) -> F
     return (curve @ profile) / jnp.maximum(curve @ curve, 1e-300)
 
 
+def _peaks(likeness: Float[Array, "slopes offsets"]) -> Float[Array, "slopes offsets"]:
+    """The likeness where no neighbouring offset does better, else less than any.
+
+    At one slope a profile may look alike at several offsets, left and right of a bend, and only
+    one of them leads down to the neuron.
+    """
+    beside = jnp.pad(likeness, ((0, 0), (1, 1)), constant_values=-1.0)
+    peak = (likeness >= beside[:, :-2]) & (likeness >= beside[:, 2:])
+    return jnp.where(peak, likeness, -1.0)
+
+
 @jax.jit(static_argnames=("activation",))
 def _fit(
     profiles: Float[Array, "lines places"],
@@ -88,8 +99,8 @@ def _fit(
 
     def one(profile: Float[Array, " places"]) -> tuple[Float[Array, " 2"], Float[Array, ""]]:
         likeness = ((units @ profile) ** 2).reshape(slopes, offsets)
-        first = jax.lax.top_k(likeness.max(axis=1), TRIES)[1]
-        begun = starts[first, likeness[first].argmax(axis=1)]
+        highest = jax.lax.top_k(_peaks(likeness).ravel(), TRIES)[1]
+        begun = starts.reshape(-1, 2)[highest]
         found, left = jax.vmap(lambda start: descend(start, profile))(begun)
         best = found[jnp.argmin(jnp.where(jnp.isfinite(left), left, jnp.inf))]
         return best, _size(_curve(best, places, activation), profile)
