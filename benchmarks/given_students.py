@@ -1,10 +1,10 @@
 """How many of a teacher's neurons does one student hold, trained by Adam on given images?
 
     python benchmarks/given_students.py [--dataset fashion_mnist] [--epochs 60]
-        [--activation tanh] [--ways 0.1:3e-3:640 1.0:3e-3:640 1.0:2e-3:160]
+        [--activation tanh] [--width 128] [--ways 0.1:3e-3:640 1.0:1e-3:160 1.0:1e-3:80]
 
-A 784-64-10 teacher, trained on the images with batches of 640 and rate 1e-3; one student of
-256 neurons on 54,000 images. A way is the share of the typical spread by which an input is divided
+A 784-64-10 teacher, trained on the images with batches of 640 and rate 1e-3; one student on 54,000
+images. A way is the share of the typical spread by which an input is divided
 at least, the learning rate, and the batch size. Printed are the root mean squared errors relative
 to the outputs' spread, and the neurons of the teacher within a cosine distance of 1e-3 and 1e-2 of
 one of the student's, in the metric of the images' second moments.
@@ -22,8 +22,8 @@ from expand_and_cluster.students.initial import initial_students
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.teachers.trained import trained
 
-TEACHER, STUDENT, SHARE = 64, 256, 0.9
-WAYS = ("0.1:3e-3:640", "1.0:3e-3:640", "1.0:3e-3:160", "1.0:2e-3:160", "1.0:1e-3:160")
+TEACHER, STUDENT, SHARE = 64, 128, 0.9
+WAYS = ("0.1:3e-3:640", "1.0:3e-3:640", "1.0:1e-3:160", "1.0:1e-3:80")
 
 
 def distances(found: np.ndarray, true: np.ndarray, moments: np.ndarray) -> np.ndarray:
@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="fashion_mnist")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--activation", default="tanh")
+    parser.add_argument("--width", type=int, default=STUDENT)
     parser.add_argument("--ways", nargs="+", default=WAYS)
     chosen = parser.parse_args()
     data, activation = load(chosen.dataset), catalogue[chosen.activation]
@@ -58,7 +59,7 @@ def main() -> None:
             learning_rate=float(rate), epochs=chosen.epochs, batch_size=int(batch)
         )
         began = time.monotonic()
-        students = initial_students((sizes[0], STUDENT, sizes[2]), activation, count=1, seed=0)
+        students = initial_students((sizes[0], chosen.width, sizes[2]), activation, count=1, seed=0)
         fit = fit_adam(students, inputs, standard.targets(answers), settings=settings)
         seconds = time.monotonic() - began
         student = fit.students.student(0)

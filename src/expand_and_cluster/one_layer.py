@@ -36,11 +36,11 @@ STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
 # Adam's learning rate and batches on this many given pairs or more, and its steps, or the share of
-# the time left that they get where there is an end to it: on 784-64-10 a student then holds most
-# neurons (benchmarks/given_students.py).
+# the time left that the students get where there is an end to it, and then the student that is
+# merged of them: on 784-64-10 it then holds nearly all neurons (benchmarks/given_students.py).
 MANY = 20_000
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
-STEPS_GIVEN, SHARE_GIVEN = 120_000, 0.35
+STEPS_GIVEN, SHARE_GIVEN = 240_000, 0.3
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2

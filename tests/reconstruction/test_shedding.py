@@ -61,19 +61,24 @@ def test_tightened_candidates_are_the_same_network():
 def test_only_neurons_far_from_all_known_fill_up():
     population = population_of_two()
     known = np.array([[1.0, 0.0, 0.0]])
-    filled = filled_up(known, population, 0, sign_free=True, angle=np.pi / 12)
-    np.testing.assert_array_equal(filled, [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0]])
-    signed = filled_up(known, population, 1, sign_free=False, angle=np.pi / 12)
-    np.testing.assert_allclose(signed, [[1.0, 0.0, 0.0], [-2.0, -0.02, 0.0], [0.0, 0.0, 2.0]])
+    filled = filled_up(known, population, sign_free=True, angle=np.pi / 12, most=9)
+    np.testing.assert_array_equal(filled, [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 2.0]])
+    signed = filled_up(known, population, sign_free=False, angle=np.pi / 12, most=9)
+    best_first = [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [-2.0, -0.02, 0.0], [0.0, 0.0, 2.0]]
+    np.testing.assert_allclose(signed, best_first)
+    few = filled_up(known, population, sign_free=False, angle=np.pi / 12, most=3)
+    assert len(few) == 3
+    np.testing.assert_array_equal(few[1], [0.0, 2.0, 0.0])
+    assert len(filled_up(known, population, sign_free=False, angle=np.pi / 12, most=1)) == 1
 
 
-def test_what_two_students_share_is_filled_up_from_the_best():
+def test_what_two_students_share_is_filled_up_from_both():
     students, losses, _ = two_students()
     fit = Fit(students, losses, np.array([1]), losses[:, None], (StopReason.STEPS,) * 2)
     settings = SearchSettings(2, 2, 0, 0.5, np.pi / 12, "adam", 1, given=True)
     population = population_of_two()
     found = list(starts(population, fit, students.activation, settings, equations=1000))
-    assert [start.source for start in found] == ["consensus, filled up"] * 2
+    assert [start.source for start in found] == ["consensus, filled up"]
     assert found[0].filled
     assert found[0].consensus is not None
     # What only one of two students holds is no agreement.

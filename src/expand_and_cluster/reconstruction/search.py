@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
@@ -14,8 +15,9 @@ from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
+from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
-from expand_and_cluster.reconstruction.starts import SearchSettings, starts
+from expand_and_cluster.reconstruction.starts import SearchSettings, Start, starts
 from expand_and_cluster.students.training import (
     TrainingData,
     samples_for,
@@ -38,6 +40,8 @@ LARGE = 1e-6
 SETTLED = 1e-2
 # Time that students have at least, of which some is for compiling.
 LEAST_SECONDS = 5.0
+
+Vectors = Float[np.ndarray, "neurons inputs_and_bias"]
 
 
 @dataclass
@@ -176,7 +180,7 @@ class Search:
     def _bench(self, width: int, *, skip: bool) -> Workbench:
         widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
         available = samples_for(self.settings.method, widths, len(self.data.inputs))
-        most = MOST_SAMPLES
+        most = len(self.data.inputs) if self.settings.given else MOST_SAMPLES
         # Half the students' width is about the candidates'.
         if (widths[0] + 1) * width > 2 * MOST_DENSE:
             most = max(most, EQUATIONS * width * (sum(widths) - width + 1) // widths[-1])
@@ -202,9 +206,10 @@ class Search:
         for done, start in enumerate(
             starts(population, fit, self.activation, self.settings, equations=determined)
         ):
+            vectors = self._merged(bench, start, index) if start.filled else start.vectors
             self._report(Progress("rebuild", done, None, note=start.source))
-            capacity = _capacity(len(start.vectors), width)
-            rebuilt = rebuild(bench, start.vectors, capacity, start.activation, spare=start.filled)
+            capacity = _capacity(len(vectors), width)
+            rebuilt = rebuild(bench, vectors, capacity, start.activation, spare=start.filled)
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
@@ -215,6 +220,18 @@ class Search:
             if self._late():
                 break
         return False
+
+    def _merged(self, bench: Workbench, start: Start, index: int) -> Vectors:
+        return train_merged(
+            start.vectors,
+            bench,
+            self.data,
+            self.settings,
+            seconds=self._seconds(),
+            memory=Memory(self._checkpoint, f"merged-{index}", self.activation),
+            report=self._report,
+            deadline=self._deadline,
+        )
 
     def _gather(self, bench: Workbench, fit: Fit) -> Population:
         activations = np.stack(

@@ -17,7 +17,7 @@ from expand_and_cluster.reconstruction.filling import filled_up
 ALONE = 3
 # Largest median angle within a cluster where the paper's cut is made.
 WIDE = np.pi / 6
-# Angle to the nearest cluster from which a neuron fills up where fewer did not do.
+# Angle to the nearest known neuron from which one of a student fills up.
 CLOSE = np.pi / 36
 
 
@@ -35,11 +35,12 @@ class SearchSettings:
         rounds: Most ensembles.
         noise: Rounding of the answers, in standardised units.
         steps: Most steps of a student; None for the default of the way of fitting.
-        share: Share of the time left that first-order fits take in place of steps; None for steps.
+        share: Share of the time left that each first-order fit takes in place of steps; None for
+            steps.
         learning_rate: For first-order fits; None for their default.
         batch_size: For first-order fits; None for their default.
         given: Whether many pairs are given, not asked: fitting them is slow, and students are
-            rebuilt together.
+            merged into one, which is trained on before it is rebuilt.
     """
 
     width: int
@@ -66,7 +67,7 @@ class Start:
         consensus: Their clusters, if they are from any.
         vectors: Their input vectors.
         activation: Activation of a layer of them; None for that of the students.
-        filled: Whether one student's neurons fill them up, more than are needed.
+        filled: Whether neurons of single students fill them up, more than are needed.
     """
 
     source: str
@@ -109,16 +110,16 @@ def starts(
 def _together(
     population: Population, fit: Fit, activation: Activation, settings: SearchSettings
 ) -> Iterator[Start]:
-    """What at least two students agree on, filled up from the best one; then with more of it."""
+    """What at least two students agree on, filled up with what each holds besides."""
     pair = 2.0 / max(int(population.imitating.sum()), 2)
     fraction = max(settings.min_cluster_fraction, pair)
     consensus = _clustered(population, activation, paper_height, fraction, WIDE)
     size = population.vectors.shape[1]
     known = np.zeros((0, size)) if consensus is None else consensus.candidates
-    for angle in (settings.max_cluster_angle, CLOSE):
-        sign_free = activation.symmetry.flip is not None
-        vectors = filled_up(known, population, fit.best, sign_free=sign_free, angle=angle)
-        yield Start("consensus, filled up", consensus, vectors, filled=True)
+    most = max(fit.students.hidden_widths[0], len(known))
+    sign_free = activation.symmetry.flip is not None
+    vectors = filled_up(known, population, sign_free=sign_free, angle=CLOSE, most=most)
+    yield Start("consensus, filled up", consensus, vectors, filled=True)
 
 
 def _in_turn(

@@ -123,10 +123,18 @@ def _fitter(
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
-        chosen = AdamSettings(batch_size=batch_size, seconds=seconds)
-        if steps is not None:
-            chosen = replace(chosen, steps=steps)
-        if learning_rate is not None:
-            chosen = replace(chosen, learning_rate=learning_rate)
+        chosen = first_order_settings(steps, seconds, learning_rate, batch_size)
         return partial(fit_adam, settings=chosen)
     return fit_gradient_flow
+
+
+def first_order_settings(
+    steps: int | None, seconds: float | None, learning_rate: float | None, batch_size: int | None
+) -> AdamSettings:
+    """Settings of Adam, defaults for what is None."""
+    chosen = AdamSettings(batch_size=batch_size, seconds=seconds)
+    if steps is not None:
+        chosen = replace(chosen, steps=steps)
+    if learning_rate is not None:
+        chosen = replace(chosen, learning_rate=learning_rate)
+    return chosen

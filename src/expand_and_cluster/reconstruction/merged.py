@@ -1,0 +1,59 @@
+"""One student that is made of all, trained on by first-order steps before it is rebuilt.
+
+It begins with neurons that several students found, nearer to the teacher's than those of any one,
+and with others to spare; alone, it costs a fraction of what the ensemble did. On 784-64-10 as many
+seconds take it further than the students by an order of magnitude.
+"""
+
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.fitting.first_order import fit_adam
+from expand_and_cluster.fitting.memory import Memory
+from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction.starts import SearchSettings
+from expand_and_cluster.students.training import TrainingData, first_order_settings
+
+
+def train_merged(
+    vectors: Float[np.ndarray, "neurons inputs_and_bias"],
+    bench: Workbench,
+    data: TrainingData,
+    settings: SearchSettings,
+    *,
+    seconds: float | None,
+    memory: Memory,
+    report: Reporter,
+    deadline: float | None,
+) -> Float[np.ndarray, "neurons inputs_and_bias"]:
+    """Input vectors after training.
+
+    Args:
+        vectors: Input vectors that the merged student begins with.
+        bench: Where its output weights are solved for first.
+        data: Pairs to fit.
+        settings: Steps, learning rate and batches of the students.
+        seconds: Time for it in place of steps; None for steps.
+        memory: Keeps it once it is trained.
+        report: Told about progress.
+        deadline: `time.monotonic()` after which training stops.
+    """
+    fit = memory.load_all()
+    if fit is None:
+        network = bench.start(vectors, len(vectors)).compact()
+        fit = fit_adam(
+            Network.stack([network]),
+            data.inputs,
+            data.targets,
+            settings=first_order_settings(
+                settings.steps, seconds, settings.learning_rate, settings.batch_size
+            ),
+            seed=settings.seed,
+            report=report,
+            stage="train the merged student",
+            deadline=deadline,
+        )
+        memory.save_all(fit)
+    return fit.students.student(0).input_vectors
