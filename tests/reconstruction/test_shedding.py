@@ -15,9 +15,13 @@ from expand_and_cluster.reconstruction.starts import SearchSettings, starts
 from expand_and_cluster.students.training import TrainingData
 
 
-@pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
-def test_spare_neurons_are_shed(activation, monkeypatch):
+@pytest.mark.parametrize(
+    ("activation", "own"), [("tanh", 1 << 31), ("g", 1 << 31), ("softplus", 1 << 31), ("tanh", 0)]
+)
+def test_spare_neurons_are_shed(activation, own, monkeypatch):
+    """In each neuron's own coordinates, and in common ones where these would take too much."""
     monkeypatch.setattr(candidate, "MOST_DENSE", 0)
+    monkeypatch.setattr(candidate, "MOST_OWN", own)
     rng = np.random.default_rng(1)
     source = teacher((6, 5, 3), activation)
     inputs = gaussian(800, 6)

@@ -40,6 +40,9 @@ CHEAP = 5e8
 MOST_DENSE = 4500
 # Products of two inputs, over all samples, that are kept for the normal equations.
 MOST_PAIRS = 40_000_000
+# Bytes that second moments of the inputs may take, one matrix for each neuron: where they would be
+# more, all neurons are preconditioned in the same coordinates.
+MOST_OWN = 1 << 31
 # Widths of large candidates are multiples of this: few programs, little padding.
 PADDING = 8
 # Entries of a design matrix beyond which least squares are solved by refined normal equations.
@@ -276,13 +279,15 @@ class Workbench:
             candidate: Where to start.
             settings: When to stop and how to damp; its target is replaced.
         """
+        moments = len(candidate.present) * self._extended.shape[1] ** 2 * np.float32().nbytes
+        own = settings.own and moments <= MOST_OWN
         return GaussNewton(
             candidate.network,
             self._frame,
-            replace(settings, target=self.floor(candidate)),
+            replace(settings, target=self.floor(candidate), own=own),
             self.deadline,
             present=candidate.present,
-            moments=self._moments if settings.own else None,
+            moments=self._moments if own else None,
         )
 
     def tell(self, descent: GaussNewton) -> None:
