@@ -20,7 +20,10 @@ rounding whatever precision the products have.
 A long step is often spoiled by a handful of samples, whose pre-activations it moves so far that
 the linear model fails there (images with a pixel that hardly any other has). What it leaves then
 lies in a few directions, which a few iterations at the new point undo: a second-order correction
-(Nocedal & Wright 2006, section 18.3), after which the step is judged.
+(Nocedal & Wright 2006, section 18.3), after which the step is judged. Where this does not do, such
+samples may count less (`GaussNewtonSettings.robust`): Cauchy's weights, chosen anew for every step
+(iteratively reweighted least squares; Holland & Welsch 1977). An exact solution is one for any
+weights, and the others come to it meanwhile.
 """
 
 import time
@@ -39,6 +42,7 @@ from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import (
     Frame,
     Point,
+    cauchy_weights,
     evaluate,
     network_at,
     slopes_gradient,
@@ -55,6 +59,8 @@ SIGHT, GAIN = 100.0, 4.0
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 # Division of the damping after a good step, and after one that left no more than its model did.
 EASE, EASE_MODEL = 8.0, 64.0
+# Multiple of the ordinary samples' largest error at which a sample counts half.
+FAR = 10.0
 # Most iterations that a step grows to.
 MOST_ITERATIONS = 1600
 # A step in single precision that leaves more than this share of the loss is followed by double,
@@ -78,6 +84,9 @@ class GaussNewtonSettings:
         single: Whether products of the first steps run in float32.
         own: Whether steps are preconditioned in each neuron's own coordinates: dearer to begin
             with, and fewer iterations where inputs are badly conditioned.
+        robust: Share of the samples whose errors are ordinary; one whose error is far beyond
+            theirs counts less. The loss is then the weighted one, with the weights of the last
+            step. None: all samples count alike.
     """
 
     steps: int = 30
@@ -88,6 +97,7 @@ class GaussNewtonSettings:
     progress: float = 0.02
     single: bool = True
     own: bool = False
+    robust: float | None = None
 
 
 class GaussNewton:
@@ -115,7 +125,7 @@ class GaussNewton:
     ) -> None:
         """Solve for the output weights of the first network; no step is taken yet."""
         self._network = network
-        self._frame = frame
+        self._frame = self._whole = frame
         self.settings = settings or GaussNewtonSettings()
         self._deadline = deadline
         self._damping = self.settings.damping
@@ -143,8 +153,7 @@ class GaussNewton:
             if reason is not None:
                 self.stop = reason
                 return
-            before = self.loss
-            accepted = self._advance()
+            accepted, before = self._advance()
             yield
             if not accepted and self._damping > MOST_DAMPING:
                 self.stop = StopReason.STALLED
@@ -182,8 +191,10 @@ class GaussNewton:
         near = self.loss <= SIGHT * self.settings.target
         return near and self.step > 0 and self.history[-2][1] < GAIN * self.loss
 
-    def _advance(self) -> bool:
-        """Solve for one step and take it if the loss falls."""
+    def _advance(self) -> tuple[bool, float]:
+        """Solve for one step and take it if the loss falls; whether it did, and from where."""
+        if self.settings.robust is not None:
+            self._weigh(self.settings.robust)
         chosen, before, before_solving = self.settings, self.loss, self.iterations
         vectors, point, predicted = self._solved(
             self._vectors, self._point, chosen.tolerance, self._in_time()
@@ -217,7 +228,19 @@ class GaussNewton:
         else:
             self._damping *= 10.0
         self.history.append((self.step, self.loss))
-        return accepted
+        return accepted, before
+
+    def _weigh(self, quantile: float) -> None:
+        """Let samples with large errors count less in the next step."""
+        with double():
+            weights = cauchy_weights(self._point.residual, self._whole.weights, quantile, FAR)
+            self._frame = self._whole._replace(weights=weights)
+            self._point = evaluate(
+                self._vectors, self._present, self._frame, self._network.activation
+            )
+        self.loss = float(self._point.loss)
+        if self._moments is not None:
+            self._moments = OwnMoments(self._frame)
 
     def _in_time(self) -> int:
         """Most iterations of the next step, as far as the deadline leaves time for them."""

@@ -213,6 +213,28 @@ def evaluate(
 
 
 @jax.jit
+def cauchy_weights(
+    residual: Float[Array, "blocks rows outputs"],
+    weights: Float[Array, "blocks rows"],
+    quantile: float,
+    multiple: float,
+) -> Float[Array, "blocks rows"]:
+    """Shares of the rows in the mean where those with large errors count less.
+
+    Args:
+        residual: What is left on every row.
+        weights: Shares without regard to errors; rows of share zero keep it.
+        quantile: Share of the rows whose errors are ordinary.
+        multiple: Error, in units of the largest ordinary one, at which a row counts half.
+    """
+    squares = jnp.sum(residual**2, axis=-1)
+    ordinary = jnp.nanquantile(jnp.where(weights > 0, squares, jnp.nan), quantile)
+    scale = jnp.maximum(multiple**2 * ordinary, jnp.finfo(squares.dtype).tiny)
+    counted = weights / (1.0 + squares / scale)
+    return counted / jnp.sum(counted) * jnp.sum(weights)
+
+
+@jax.jit
 def slopes_gradient(point: Point, frame: Frame) -> Float[Array, "neurons directions"]:
     """Gradient of half the squared error (mean over samples) in uncorrelated coordinates."""
     neurons = point.slopes.shape[-1]

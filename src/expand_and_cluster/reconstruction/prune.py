@@ -28,7 +28,7 @@ class Removal:
 
 
 def prune(
-    bench: Workbench, candidate: Candidate, *, sure: bool = False
+    bench: Workbench, candidate: Candidate, *, sure: bool = False, ceiling: float = np.inf
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Remove neurons one at a time for as long as the loss comes back.
 
@@ -42,10 +42,12 @@ def prune(
         candidate: What to prune.
         sure: Stop when nothing is free any more and the loss is at rounding: a network whose
             weights are all pinned down by the data has no neuron to spare.
+        ceiling: Mean squared error beyond which nothing counts as free any more: many removals that
+            cost little each may cost much together.
     """
     removals: list[Removal] = []
     while candidate.width > 1:
-        free = _remove_free(bench, candidate)
+        free = _remove_free(bench, candidate, ceiling)
         if free is not None:
             candidate, removal = free
         elif sure and (bench.at_floor(candidate) or not bench.cheap(candidate)):
@@ -60,14 +62,16 @@ def prune(
     return candidate, tuple(removals)
 
 
-def _remove_free(bench: Workbench, candidate: Candidate) -> tuple[Candidate, Removal] | None:
+def _remove_free(
+    bench: Workbench, candidate: Candidate, ceiling: float
+) -> tuple[Candidate, Removal] | None:
     costs = bench.removal_costs(candidate)
     cheapest = int(np.argmin(costs))
     allowed = max(0.1 * candidate.loss, 10.0 * bench.floor(candidate))
     if costs[cheapest] > allowed:
         return None
     left = without(bench, candidate, cheapest)
-    if left.loss > candidate.loss + 10.0 * allowed:
+    if left.loss > min(candidate.loss + 10.0 * allowed, ceiling):
         return None
     return left, Removal(left.width, "the others give the same outputs without it", left.loss)
 

@@ -25,6 +25,12 @@ RISE = 100.0
 CLEAR, PATIENCE = 1e-6, 8
 # Fall of the error after which a trial is made again that failed.
 LATER = 0.01
+# Share of its mean squared error that a step leaves where a descent is slow. Then shares of the
+# samples that count as ordinary, one after the other, steps with each of them, and iterations.
+SLOW = 0.5
+ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 3, 400
+# Rise of the mean squared error up to which neurons that cost little each are free together.
+FREE = 1.2
 
 
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -33,37 +39,67 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     Once the error no longer hides what small neurons do, or does not come to that, those whose
     removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
     as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
-    back. Where the descent stalls above rounding, single neurons are tried for longer.
+    back. A descent that has become slow goes on with samples that are far off counting less. Where
+    it stalls above rounding, single neurons are tried for longer.
 
     Args:
         bench: Where candidates are solved and polished.
         candidate: Neurons among which the teacher's are, and others.
     """
     removals: tuple[Removal, ...] = ()
-    below = np.inf
+    below = patient = np.inf
     while True:
         descent = bench.descent(candidate, _settings(candidate))
         dropped: tuple[Removal, ...] = ()
+        again = False
         for _ in descent.run():
             bench.tell(descent)
+            before = candidate.loss
             candidate = improved(candidate, descent.network(), descent.loss)
             if candidate.loss > CLEAR and descent.step < PATIENCE:
                 continue
-            candidate, dropped = prune(bench, candidate, sure=True)
+            candidate, dropped = _pruned(bench, candidate)
             if candidate.loss <= below:
                 candidate, more = _lightened(bench, candidate)
                 below = np.inf if more else LATER * candidate.loss
                 dropped += more
-            if dropped:
+            if not dropped and SLOW * before < candidate.loss <= min(CLEAR, patient):
+                candidate, again = _reweighted(bench, candidate)
+                patient = np.inf if again else LATER * candidate.loss
+            if dropped or again:
                 break
-        if not dropped:
+        if not dropped and not again:
             if bench.at_floor(candidate):
                 return candidate, removals
             candidate, dropped = _without_one(bench, candidate)
-        if not dropped:
-            return candidate, removals
+            if not dropped:
+                return candidate, removals
         removals += dropped
         candidate = candidate.tightened()
+
+
+def _pruned(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate without what is free, as long as all of it together costs little."""
+    ceiling = FREE * max(candidate.loss, 30.0 * bench.floor(candidate))
+    return prune(bench, candidate, sure=True, ceiling=ceiling)
+
+
+def _reweighted(bench: Workbench, candidate: Candidate) -> tuple[Candidate, bool]:
+    """The candidate after a descent in which samples far off count less, and whether it helped.
+
+    What is left of the error is then mostly that of a few samples, which nothing else in the data
+    is like and which hold up all others. Once these are fitted, the few are a matter of few
+    weights, and are let in again little by little.
+    """
+    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG)
+    left = candidate
+    for ordinary in (*ORDINARY, None):
+        descent = bench.descent(left, replace(settings, robust=ordinary))
+        for _ in descent.run():
+            bench.tell(descent)
+        settings = replace(settings, damping=descent.damping)
+        left = bench.solve_outputs(descent.network(), candidate.present)
+    return (left, True) if left.loss <= SLOW * candidate.loss else (candidate, False)
 
 
 def _settings(candidate: Candidate, steps: int = SETTINGS.steps) -> GaussNewtonSettings:
