@@ -254,3 +254,30 @@ def test_stalls_where_nothing_is_left_to_gain(problem):
     found = run(descent_of(teacher(WIDTHS, "tanh"), inputs, targets, GaussNewtonSettings(steps=90)))
     assert found.stop == StopReason.STALLED
     assert found.step < 90
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_spoiled_samples_count_less_and_the_others_are_fitted(problem, own):
+    """Two in a hundred answers are far off: least squares follow them, weighted steps do not."""
+    source, inputs, targets = problem
+    spoiled = targets.copy()
+    spoiled[::50] += 3.0
+    plain = GaussNewtonSettings(own=own)
+    left = run(descent_of(nearby(source), inputs, spoiled, plain))
+    ordinary = np.arange(SAMPLES) % 50 != 0
+
+    def missed(found):
+        return np.abs(found.network()(inputs) - targets)[ordinary].max()
+
+    weighted = GaussNewtonSettings(own=own, robust=0.9)
+    found = run(descent_of(nearby(source), inputs, spoiled, weighted))
+    assert missed(found) < 1e-6
+    assert missed(left) > 1e-2
+    assert found.loss < 1e-3 * left.loss
+
+
+def test_weights_change_nothing_about_an_exact_solution(problem):
+    source, inputs, targets = problem
+    settings = GaussNewtonSettings(target=1e-29, robust=0.9)
+    found = run(descent_of(nearby(source), inputs, targets, settings))
+    np.testing.assert_allclose(flattened(found.network()), flattened(source), atol=EXACT * 10)

@@ -11,7 +11,13 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting import projection
-from expand_and_cluster.fitting.projection import evaluate, frame_of, network_at, slopes_gradient
+from expand_and_cluster.fitting.projection import (
+    cauchy_weights,
+    evaluate,
+    frame_of,
+    network_at,
+    slopes_gradient,
+)
 
 WIDTHS = (4, 5, 3)
 SAMPLES = 62
@@ -182,3 +188,15 @@ def test_gradient_is_that_of_the_dense_jacobian(outputs):
         gradient = np.asarray(slopes_gradient(point, frame))
     wanted = reduced(found, inputs, targets).gradient.reshape(5, 5) @ np.asarray(frame.root)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
+
+
+def test_cauchy_weights_are_those_of_the_formula():
+    rng = np.random.default_rng(0)
+    residual, shares = rng.normal(size=(2, 50, 3)) ** 3, np.full((2, 50), 0.01)
+    shares[1, 40:] = 0.0
+    with double():
+        arguments = (jnp.asarray(values) for values in (residual, shares, 0.8, 2.0))
+        found = np.asarray(cauchy_weights(*arguments))
+    squares = (residual**2).sum(axis=2)
+    counted = shares / (1.0 + squares / (4.0 * np.quantile(squares[shares > 0], 0.8)))
+    np.testing.assert_allclose(found, counted * shares.sum() / counted.sum(), rtol=1e-12)

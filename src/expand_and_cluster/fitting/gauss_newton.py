@@ -233,7 +233,12 @@ class GaussNewton:
     def _weigh(self, quantile: float) -> None:
         """Let samples with large errors count less in the next step."""
         with double():
-            weights = cauchy_weights(self._point.residual, self._whole.weights, quantile, FAR)
+            weights = cauchy_weights(
+                self._point.residual,
+                self._whole.weights,
+                jnp.asarray(quantile),
+                jnp.asarray(FAR),
+            )
             self._frame = self._whole._replace(weights=weights)
             self._point = evaluate(
                 self._vectors, self._present, self._frame, self._network.activation

@@ -216,8 +216,8 @@ def evaluate(
 def cauchy_weights(
     residual: Float[Array, "blocks rows outputs"],
     weights: Float[Array, "blocks rows"],
-    quantile: float,
-    multiple: float,
+    quantile: Float[Array, ""],
+    multiple: Float[Array, ""],
 ) -> Float[Array, "blocks rows"]:
     """Shares of the rows in the mean where those with large errors count less.
 
