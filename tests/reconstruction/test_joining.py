@@ -46,7 +46,7 @@ def test_two_halves_are_joined_where_their_sum_acts(activation):
     source = teacher((5, 4, 3), activation)
     bench = bench_of(source)
     # relu bends between the halves: its error grows with their distance there, not its square.
-    candidate, removals = join(bench, candidate_of(bench, split_neuron(source, 0.003)))
+    candidate, removals = join(bench, candidate_of(bench, split_neuron(source, 0.003)), 100.0)
     symmetry = source.activation.symmetry
     assert candidate.width == 4
     assert len(removals) == 1
@@ -63,7 +63,7 @@ def test_halves_of_opposite_sign_are_joined(activation):
     source = teacher((5, 4, 3), activation)
     bench = bench_of(source)
     halves = split_neuron(source, 0.003, opposite=True)
-    candidate, removals = join(bench, candidate_of(bench, halves))
+    candidate, removals = join(bench, candidate_of(bench, halves), 100.0)
     assert (candidate.width, len(removals)) == (4, 1)
     found = candidate.compact().input_vectors
     assert distance(found, source.input_vectors, source.activation.symmetry) < 3e-4
@@ -73,7 +73,7 @@ def test_neurons_of_the_teacher_are_left_alone():
     source = teacher((5, 4, 3), "tanh")
     bench = bench_of(source)
     start = candidate_of(bench, source)
-    candidate, removals = join(bench, start)
+    candidate, removals = join(bench, start, 100.0)
     assert removals == ()
     assert candidate is start
 
@@ -86,7 +86,7 @@ def test_two_true_neurons_that_are_near_stay_two():
     near = source.replace(layers=(Layer(vectors[:, :-1], vectors[:, -1]), last))
     bench = bench_of(near)
     moved = near.replace(layers=(Layer(vectors[:, :-1] + 1e-6, vectors[:, -1]), last))
-    candidate, removals = join(bench, candidate_of(bench, moved))
+    candidate, removals = join(bench, candidate_of(bench, moved), 100.0)
     assert (candidate.width, removals) == (4, ())
 
 
@@ -97,7 +97,7 @@ def test_the_same_direction_with_another_length_is_another_neuron():
     vectors[1] = 0.5 * vectors[0]
     rough = source.replace(layers=(Layer(vectors[:, :-1], vectors[:, -1]), last))
     bench = bench_of(source)
-    assert join(bench, candidate_of(bench, rough))[1] == ()
+    assert join(bench, candidate_of(bench, rough))[1] == (, 100.0)
 
 
 def test_absent_neurons_take_no_part():
@@ -106,6 +106,6 @@ def test_absent_neurons_take_no_part():
     halves = split_neuron(source, 0.003)
     present = np.array([True, True, True, True, False])
     start = bench.solve_outputs(halves, present)
-    candidate, removals = join(bench, start)
+    candidate, removals = join(bench, start, 100.0)
     assert isinstance(candidate, Candidate)
     assert removals == ()

@@ -12,15 +12,14 @@ from expand_and_cluster.reconstruction.prune import Removal
 # How far two neurons' pre-activations are from each other, as a share of the larger, where they may
 # be one (15 degrees between directions).
 NEAR = np.pi / 12
-# Rise of the mean squared error up to which a pair is joined. A sum of two neurons is one neuron up
-# to the square of their distance, and steps bring that back; two neurons of the teacher cost more.
-RISE = 100.0
 # Share of the pair's output weights that is left of their sum, at least: what cancels is no copy of
 # a neuron but its derivative.
 LEFT = 0.1
 
 
-def join(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+def join(
+    bench: Workbench, candidate: Candidate, rise: float
+) -> tuple[Candidate, tuple[Removal, ...]]:
     """Replace pairs that are nearly one neuron by that neuron, nearest first.
 
     A copy is not free: without it the other one is not where the sum of both acts, and the error
@@ -31,12 +30,16 @@ def join(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     Args:
         bench: Where candidates are solved.
         candidate: What may hold neurons twice.
+        rise: Multiple of its mean squared error up to which pairs are joined. A sum of two neurons
+            is one neuron up to the square of their distance, and steps bring that back; two neurons
+            of the teacher cost more.
     """
+    ceiling = max(rise * candidate.loss, bench.floor(candidate))
     removals: list[Removal] = []
     apart: set[tuple[int, int]] = set()
     while (pair := _nearest(bench, candidate, apart)) is not None:
         joined = _joined(bench, candidate, *pair)
-        if joined is None or not joined.loss <= max(RISE * candidate.loss, bench.floor(candidate)):
+        if joined is None or not joined.loss <= ceiling:
             apart.add(pair)
             continue
         candidate = joined

@@ -17,9 +17,11 @@ DAMPING = 4.0
 # Steps that decide whether the others make up for what was joined and removed on trial, or for a
 # neuron that was removed where nothing else helps.
 FEW, ENOUGH = 3, 12
-# Rise of the mean squared error that removals on trial may cause together: neurons to spare fit
+# Rises of the mean squared error that removals on trial may cause together: neurons to spare fit
 # what is left of the error, and so are missed at first.
-RISE = 100.0
+RISES = (100.0, 10.0)
+# Share of the mean squared error that a step of a trial leaves where it comes to nothing.
+VAIN = 0.5
 # Error, relative to the outputs' variance, above which it hides what small neurons do; and steps
 # that a descent has to come below it.
 CLEAR, PATIENCE = 1e-6, 8
@@ -107,17 +109,34 @@ def _settings(candidate: Candidate, steps: int = SETTINGS.steps) -> GaussNewtonS
 
 
 def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
-    """The candidate with pairs joined and cheap neurons removed, if steps bring the error back."""
-    left, removals = join(bench, candidate)
+    """The candidate with pairs joined and cheap neurons removed, if steps bring the error back.
+
+    Many are tried first, then fewer: one neuron of the teacher among them is too many.
+    """
+    tried = candidate.width
+    for rise in RISES:
+        left, removals = _lighter(bench, candidate, rise)
+        if left.width < candidate.width and left.width != tried:
+            tried = left.width
+            regained = _regained(bench, left.tightened(), candidate.loss, FEW, VAIN)
+            if regained is not None:
+                return regained, removals
+    return candidate, ()
+
+
+def _lighter(
+    bench: Workbench, candidate: Candidate, rise: float
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with as many neurons less as its error may rise for."""
+    left, removals = join(bench, candidate, rise)
     while left.width > 1 and candidate.loss <= CLEAR and not bench.at_floor(left):
         cheapest = int(np.argmin(bench.removal_costs(left)))
         fewer = without(bench, left, cheapest)
-        if not fewer.loss <= RISE * candidate.loss:
+        if not fewer.loss <= rise * candidate.loss:
             break
         reason = "the others make up for it within a few steps"
         left, removals = fewer, (*removals, Removal(fewer.width, reason, fewer.loss))
-    regained = _regained(bench, left.tightened(), candidate.loss, FEW) if removals else None
-    return (candidate, ()) if regained is None else (regained, removals)
+    return left, removals
 
 
 def _without_one(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -132,13 +151,27 @@ def _without_one(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tup
     return candidate, ()
 
 
-def _regained(bench: Workbench, left: Candidate, loss: float, steps: int) -> Candidate | None:
-    """The candidate once its error is no more than this; None if it does not come to that."""
+def _regained(
+    bench: Workbench, left: Candidate, loss: float, steps: int, vain: float = np.inf
+) -> Candidate | None:
+    """The candidate once its error is no more than this; None if it does not come to that.
+
+    Args:
+        bench: Where it is polished.
+        left: What was left of a candidate.
+        loss: Mean squared error that it has to come to.
+        steps: Steps it has.
+        vain: Share of the error that a step may leave for another one to be taken.
+    """
     if left.loss <= loss:
         return left
     descent = bench.descent(left, _settings(left, steps))
+    before = left.loss
     for _ in descent.run():
         bench.tell(descent)
         if descent.loss <= loss:
             return improved(left, descent.network(), descent.loss)
+        if descent.loss > vain * before:
+            return None
+        before = descent.loss
     return None
