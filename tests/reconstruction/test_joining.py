@@ -97,7 +97,7 @@ def test_the_same_direction_with_another_length_is_another_neuron():
     vectors[1] = 0.5 * vectors[0]
     rough = source.replace(layers=(Layer(vectors[:, :-1], vectors[:, -1]), last))
     bench = bench_of(source)
-    assert join(bench, candidate_of(bench, rough))[1] == (, 100.0)
+    assert join(bench, candidate_of(bench, rough), 100.0)[1] == ()
 
 
 def test_absent_neurons_take_no_part():
