@@ -93,7 +93,7 @@ def _reweighted(bench: Workbench, candidate: Candidate) -> tuple[Candidate, bool
     is like and which hold up all others. Once these are fitted, the few are a matter of few
     weights, and are let in again little by little.
     """
-    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG)
+    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG, most=LONG)
     left = candidate
     for ordinary in (*ORDINARY, None):
         descent = bench.descent(left, replace(settings, robust=ordinary))
