@@ -62,7 +62,8 @@ EASE, EASE_MODEL = 8.0, 64.0
 # Multiple of the ordinary samples' largest error at which a sample counts half.
 FAR = 10.0
 # A step in single precision that leaves more than this share of the loss is followed by double,
-# unless the loss is so large, relative to the targets' variance, that precision is not to blame.
+# unless the loss is so large, relative to the targets' variance, or weights change, so that
+# precision is not to blame.
 SLOW, COARSE = 0.5, 1e-8
 
 
@@ -159,7 +160,7 @@ class GaussNewton:
                 self.stop = StopReason.STALLED
                 return
             stalled = accepted and self.loss > (1.0 - chosen.progress) * before
-            fine = self._single and self.loss < COARSE
+            fine = self._single and self.loss < COARSE and chosen.robust is None
             if fine and accepted and self.loss > SLOW * before:
                 self._single = False
             elif stalled:
