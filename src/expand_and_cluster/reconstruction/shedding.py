@@ -22,9 +22,9 @@ FEW, ENOUGH = 3, 12
 RISES = (100.0, 10.0)
 # Share of the mean squared error that a step of a trial leaves where it comes to nothing.
 VAIN = 0.5
-# Error, relative to the outputs' variance, above which it hides what small neurons do; and steps
-# that a descent has to come below it.
-CLEAR, PATIENCE = 1e-6, 8
+# Mean squared error, relative to the outputs' variance, above which it hides what small neurons do;
+# one that a descent which still falls fast comes to first; and steps that it has for that.
+CLEAR, DEEP, PATIENCE = 1e-6, 1e-8, 8
 # Fall of the error after which a trial is made again that failed.
 LATER = 0.01
 # Share of its mean squared error that a step leaves where a descent is slow. Then shares of the
@@ -38,8 +38,8 @@ FREE = 1.2
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    Once the error no longer hides what small neurons do, or does not come to that, those whose
-    removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
+    Once the error no longer falls fast, or is so small that it hides nothing, those whose removal
+    costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
     as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
     back. A descent that has become slow goes on with samples that are far off counting less. Where
     it stalls above rounding, single neurons are tried for longer.
@@ -58,14 +58,15 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
             bench.tell(descent)
             before = candidate.loss
             candidate = improved(candidate, descent.network(), descent.loss)
-            if candidate.loss > CLEAR and descent.step < PATIENCE:
+            steep = candidate.loss <= SLOW * before
+            if candidate.loss > DEEP and steep and descent.step < PATIENCE:
                 continue
             candidate, dropped = _pruned(bench, candidate)
             if candidate.loss <= below:
                 candidate, more = _lightened(bench, candidate)
                 below = np.inf if more else LATER * candidate.loss
                 dropped += more
-            if not dropped and SLOW * before < candidate.loss <= min(CLEAR, patient):
+            if not dropped and not steep and candidate.loss <= min(CLEAR, patient):
                 candidate, again = _reweighted(bench, candidate)
                 patient = np.inf if again else LATER * candidate.loss
             if dropped or again:
