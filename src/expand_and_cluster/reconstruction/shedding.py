@@ -28,9 +28,10 @@ CLEAR, DEEP, PATIENCE = 1e-6, 1e-8, 8
 # Fall of the error after which a trial is made again that failed.
 LATER = 0.01
 # Share of its mean squared error that a step leaves where a descent is slow. Then shares of the
-# samples that count as ordinary, one after the other, steps with each of them, and iterations.
+# samples that count as ordinary, one after the other, steps with each of them at most, and
+# iterations of the first.
 SLOW = 0.5
-ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 3, 400
+ORDINARY, ROUNDS, LONG = (0.5, 0.9, 0.99, 0.999), 4, 300
 # Rise of the mean squared error up to which neurons that cost little each are free together.
 FREE = 1.2
 
@@ -94,12 +95,16 @@ def _reweighted(bench: Workbench, candidate: Candidate) -> tuple[Candidate, bool
     is like and which hold up all others. Once these are fitted, the few are a matter of few
     weights, and are let in again little by little.
     """
-    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG, most=LONG)
+    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG)
     left = candidate
     for ordinary in (*ORDINARY, None):
         descent = bench.descent(left, replace(settings, robust=ordinary))
+        before = np.inf
         for _ in descent.run():
             bench.tell(descent)
+            if descent.loss > SLOW * before:
+                break
+            before = descent.loss
         settings = replace(settings, damping=descent.damping)
         left = bench.solve_outputs(descent.network(), candidate.present)
     return (left, True) if left.loss <= SLOW * candidate.loss else (candidate, False)
