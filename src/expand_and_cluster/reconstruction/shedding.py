@@ -31,7 +31,7 @@ LATER = 0.01
 # samples that count as ordinary, one after the other, steps with each of them at most, and
 # iterations of the first.
 SLOW = 0.5
-ORDINARY, ROUNDS, LONG = (0.5, 0.9, 0.99, 0.999), 4, 300
+ORDINARY, ROUNDS, LONG = (0.5, 0.9, 0.99, 0.999), 8, 300
 # Rise of the mean squared error up to which neurons that cost little each are free together.
 FREE = 1.2
 
