@@ -48,6 +48,7 @@ def draw_query_curve(rows: Sequence[Mapping[str, Any]]) -> Figure:
     style.dress(below, x="questions", y="largest weight error")
     style.log_y(below, 1e-17, 3 * UNBOUNDED)
     below.set_xscale("log")
+    below.set_xlim(0.9 * bound, 1.05 * queries.max())  # the bound beside the axis, not on it
     below.xaxis.set_minor_locator(NullLocator())
     ticks = [bound, *queries[:: max(1, len(queries) // 5)]]
     below.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
