@@ -1,9 +1,9 @@
 """Adam on all students at once, in float32: the way to fit what is too large for Gauss-Newton."""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from threading import Event
 from typing import Literal
@@ -135,20 +135,23 @@ def fit_adam(
         data = jax.device_put(
             in_blocks(inputs.astype(np.float32), targets.astype(np.float32), dtype=np.float32)
         )
-    train = partial(_train, data=data, samples=len(inputs), settings=settings, seed=seed)
+    train = partial(
+        _train, data=data, samples=len(inputs), settings=settings, seed=seed, stage=stage
+    )
     count = students.students or 0
     rows = settings.batch_size or _batch_size(len(inputs))
     weights = students.layers[0].weight[0].size
     if count == 1 or cores() == 1 or rows > FEW_ROWS or rows * weights < MUCH:
-        trained = [train(students, clock=clock, report=partial(_tell, report, stage))]
+        trained = [train(students, clock=clock, report=report)]
     else:
         current = np.full(count, np.nan)
 
         def one(index: int, stop: Event) -> Trained:
-            def tell(step: int, total: int | None, losses: np.ndarray | None, note: str) -> None:
-                if losses is not None:
-                    current[index] = losses[0]
-                _tell(report, stage, step, total, None if losses is None else current.copy(), note)
+            def tell(progress: Progress) -> None:
+                if progress.losses is not None:
+                    current[index] = progress.losses[0]
+                    progress = replace(progress, losses=current.copy())
+                report(progress)
 
             alone = Network.stack([students.student(index)])
             return train(alone, clock=copy(clock), report=tell, stop=stop)
@@ -160,25 +163,15 @@ def fit_adam(
 Trained = tuple[State, StopReason]
 
 
-def _tell(
-    report: Reporter,
-    stage: str,
-    done: int,
-    total: int | None,
-    losses: np.ndarray | None,
-    note: str = "",
-) -> None:
-    report(Progress(stage, done, total, losses, note))
-
-
 def _train(
     students: Network,
     data: Blocks,
     samples: int,
     settings: AdamSettings,
     seed: int,
+    stage: str,
     clock: "_Clock",
-    report: Callable[..., None],
+    report: Reporter,
     stop: Event | None = None,
 ) -> Trained:
     """Train students in one program, until the end, or until `stop` is set."""
@@ -187,7 +180,7 @@ def _train(
     if clock.moves_schedule:
         epochs = UNKNOWN // batches
     plan = Plan(batches, samples // batches, settings.schedule, settings.factor)
-    report(0, None if clock.moves_schedule else epochs, None, "compiling")
+    report(Progress(stage, 0, None if clock.moves_schedule else epochs, None, "compiling"))
     with jax.enable_x64(False):
         knobs = Knobs(
             jnp.float32(settings.learning_rate),
@@ -206,7 +199,7 @@ def _train(
             state = reached
             losses = np.sqrt(np.asarray(state.recent, dtype=np.float64))
             total = int(paced.epochs) if paced.pace > 0 else None  # as long as it is known
-            report(int(state.step) // batches, total, losses, "")
+            report(Progress(stage, int(state.step) // batches, total, losses))
             if stop is not None and stop.is_set():
                 break
     complete = clock.schedule_is_over() or int(state.step) >= epochs * batches
