@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from tests.fitting.problems import ensemble, flattened, imitation, loss_and_gradient
 
-from expand_and_cluster.core.activations import Activation, catalogue
+from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
@@ -15,7 +15,6 @@ from expand_and_cluster.fitting import first_order
 from expand_and_cluster.fitting.adam_program import Knobs, Plan
 from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
 from expand_and_cluster.fitting.result import StopReason
-from expand_and_cluster.students.initial import initial_students
 
 SHORT = AdamSettings(batch_size=64, epochs=20)
 
@@ -288,39 +287,3 @@ def _float32(students, index):
     """First-layer weights of a student after a visit to float32."""
     rounded = jax.tree.map(lambda leaf: leaf.astype(np.float32).astype(np.float64), students)
     return rounded.layers[0].weight[index]
-
-
-def test_large_students_on_small_batches_are_trained_apart_and_come_out_alike(monkeypatch):
-    rng = np.random.default_rng(0)
-    inputs, targets = rng.normal(size=(400, 6)), rng.normal(size=(400, 2))
-    students = initial_students((6, 8, 2), catalogue["tanh"], count=3, seed=1)
-    settings = AdamSettings(epochs=5, batch_size=40)
-    together = fit_adam(students, inputs, targets, settings=settings)
-    monkeypatch.setattr(first_order, "MUCH", 1)
-    monkeypatch.setattr(first_order, "cores", lambda: 2)
-    told = []
-    apart = fit_adam(students, inputs, targets, settings=settings, report=told.append)
-    np.testing.assert_allclose(apart.losses, together.losses, rtol=1e-4)
-    assert apart.stops == together.stops
-    assert all(p.losses is None or len(p.losses) == 3 for p in told)
-    assert np.isfinite(told[-1].losses).all()
-
-
-def test_ctrl_c_ends_students_that_are_trained_apart(monkeypatch):
-    rng = np.random.default_rng(0)
-    students = initial_students((6, 8, 2), catalogue["tanh"], count=3, seed=1)
-    monkeypatch.setattr(first_order, "MUCH", 1)
-    monkeypatch.setattr(first_order, "cores", lambda: 2)
-
-    def interrupt(progress):
-        if progress.done > 2:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        fit_adam(
-            students,
-            rng.normal(size=(400, 6)),
-            rng.normal(size=(400, 2)),
-            settings=AdamSettings(seconds=60.0, batch_size=40),
-            report=interrupt,
-        )

@@ -2,10 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from copy import copy
-from dataclasses import dataclass, replace
-from functools import partial
-from threading import Event
+from dataclasses import dataclass
 from typing import Literal
 
 import jax
@@ -29,16 +26,12 @@ from expand_and_cluster.fitting.adam_program import (
     start,
 )
 from expand_and_cluster.fitting.ensemble_error import mean_squared_errors
-from expand_and_cluster.fitting.parallel import cores, run_on_threads
-from expand_and_cluster.fitting.result import Fit, StopReason, joined
+from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.fitting.squared_error import Blocks, in_blocks
 
 SECONDS_PER_CALL = 0.5
 EVALUATIONS = 100  # on all pairs, at most, evenly over the epochs
 UNKNOWN = 1 << 30  # epochs of a fit by the clock before its pace is measured
-# Rows of a batch up to which students are trained on threads, and products for one student in the
-# first layer from which on they are: in between, one program for all keeps cores busier.
-FEW_ROWS, MUCH = 200, 4_000_000
 ORDERS_KEPT = 1 << 20  # sample numbers handed to one call: several epochs if samples are few
 
 _REASONS = {
@@ -97,15 +90,13 @@ def fit_adam(
     stage: str = "train students",
     deadline: float | None = None,
 ) -> Fit:
-    """Train all students of an ensemble.
+    """Train all students of an ensemble together.
 
-    They are one program, with large products of matrices; or, where students are large and batches
-    so small that cores would wait for each other, one program for each, on threads. The students
-    share the batches, whose order depends on the seed and the epoch only, so a student alone and
-    the same student among others agree within the rounding of float32. Batches are of equal size;
-    the few samples that are left over sit out one epoch. How the time was divided into calls
-    changes nothing, so without a deadline and without `settings.seconds` the same arguments give
-    the same weights.
+    The students share the batches, whose order depends on the seed and the epoch only, so a student
+    alone and the same student among others agree within the rounding of float32. Batches are of
+    equal size; the few samples that are left over sit out one epoch. How the time was divided into
+    calls changes nothing, so without a deadline and without `settings.seconds` the same arguments
+    give the same weights.
 
     Args:
         students: Ensemble of networks at their first weights.
@@ -130,51 +121,7 @@ def fit_adam(
     settings = settings or AdamSettings()
     _check(settings)
     clock = _Clock(settings.seconds, deadline)
-    with jax.enable_x64(False):
-        # Rounded first, so that what is laid out in blocks is small.
-        data = jax.device_put(
-            in_blocks(inputs.astype(np.float32), targets.astype(np.float32), dtype=np.float32)
-        )
-    train = partial(
-        _train, data=data, samples=len(inputs), settings=settings, seed=seed, stage=stage
-    )
-    count = students.students or 0
-    rows = settings.batch_size or _batch_size(len(inputs))
-    weights = students.layers[0].weight[0].size
-    if count == 1 or cores() == 1 or rows > FEW_ROWS or rows * weights < MUCH:
-        trained = [train(students, clock=clock, report=report)]
-    else:
-        current = np.full(count, np.nan)
-
-        def one(index: int, stop: Event) -> Trained:
-            def tell(progress: Progress) -> None:
-                if progress.losses is not None:
-                    current[index] = progress.losses[0]
-                    progress = replace(progress, losses=current.copy())
-                report(progress)
-
-            alone = Network.stack([students.student(index)])
-            return train(alone, clock=copy(clock), report=tell, stop=stop)
-
-        trained = run_on_threads(one, count, threads=count)
-    return joined([_fit(state, inputs, targets, reason) for state, reason in trained])
-
-
-Trained = tuple[State, StopReason]
-
-
-def _train(
-    students: Network,
-    data: Blocks,
-    samples: int,
-    settings: AdamSettings,
-    seed: int,
-    stage: str,
-    clock: "_Clock",
-    report: Reporter,
-    stop: Event | None = None,
-) -> Trained:
-    """Train students in one program, until the end, or until `stop` is set."""
+    samples = len(inputs)
     batches = -(-samples // (settings.batch_size or _batch_size(samples)))
     epochs = settings.epochs or max(1, settings.steps // batches)
     if clock.moves_schedule:
@@ -182,6 +129,10 @@ def _train(
     plan = Plan(batches, samples // batches, settings.schedule, settings.factor)
     report(Progress(stage, 0, None if clock.moves_schedule else epochs, None, "compiling"))
     with jax.enable_x64(False):
+        # Rounded first, so that what is laid out in blocks is small.
+        data = jax.device_put(
+            in_blocks(inputs.astype(np.float32), targets.astype(np.float32), dtype=np.float32)
+        )
         knobs = Knobs(
             jnp.float32(settings.learning_rate),
             jnp.float32(0.0),
@@ -200,10 +151,8 @@ def _train(
             losses = np.sqrt(np.asarray(state.recent, dtype=np.float64))
             total = int(paced.epochs) if paced.pace > 0 else None  # as long as it is known
             report(Progress(stage, int(state.step) // batches, total, losses))
-            if stop is not None and stop.is_set():
-                break
     complete = clock.schedule_is_over() or int(state.step) >= epochs * batches
-    return state, StopReason.STEPS if complete else StopReason.TIME
+    return _fit(state, inputs, targets, StopReason.STEPS if complete else StopReason.TIME)
 
 
 class _Clock:

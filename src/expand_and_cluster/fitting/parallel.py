@@ -16,24 +16,17 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_on_threads(
-    work: Callable[[int, Event], Result], count: int, *, threads: int | None = None
-) -> list[Result]:
+def run_on_threads(work: Callable[[int, Event], Result], count: int) -> list[Result]:
     """Results of `work(0, stop) ... work(count - 1, stop)`, in order.
 
     LAPACK's own threads are switched off for the duration: on small matrices they only wait for
     each other. When one call raises, or the user interrupts, `stop` is set, which the others look
     at between their compiled calls, and calls that have not begun are dropped.
-
-    Args:
-        work: Given its number, and what tells it to stop.
-        count: How many there are.
-        threads: How many run at once; None for as many as there are cores.
     """
     stop = Event()
     with (
         threadpool_limits(1, user_api="blas"),
-        ThreadPoolExecutor(max(1, threads or min(cores(), count))) as pool,
+        ThreadPoolExecutor(max(1, min(cores(), count))) as pool,
     ):
         futures = [pool.submit(work, index, stop) for index in range(count)]
         try:
