@@ -40,9 +40,8 @@ SURPLUS = 4
 # Singular values below this share of the largest are rounding of the differences.
 ROUNDING = 1e-9
 # How much longer the step is where the budget is so small that weights will rest on differences:
-# the rounding of the answers divided by the step is then their error. It is where it would not be
-# enough for so many points.
-TIGHT, SCARCE = 50.0, 20
+# the rounding of the answers divided by the step is then their error.
+TIGHT = 50.0
 # Share of all queries that may be spent.
 SHARE_OF_BUDGET = 0.65
 # Fewer inputs than this are not worth the queries.
@@ -189,7 +188,7 @@ def examine_subspace(
         if precision is None:
             return Examined(None, spent + 1, "answers are too coarse to take differences of")
         unit = KINKED_STEP[precision] if kinked else STEP[precision]
-        if most < SCARCE and precision == np.float64 and not kinked:
+        if most < LEAST_POINTS and precision == np.float64 and not kinked:
             unit *= TIGHT
         step = float(unit * sampler.scale * np.sqrt(size))
         moved = center + step * np.eye(size)
