@@ -29,13 +29,13 @@ def test_it_comes_nearer_and_is_trained_once(activation, tmp_path):
     vectors = np.vstack([near, rng.normal(size=(2, 7))])
     memory = Memory(Checkpoint(tmp_path), "merged-0", source.activation)
 
-    def trained(seconds: float | None = None) -> np.ndarray:
+    def trained() -> np.ndarray:
         return train_merged(
             vectors,
             bench,
             data,
             SETTINGS,
-            seconds=seconds,
+            seconds=None,
             memory=memory,
             report=silent,
             deadline=None,

@@ -59,6 +59,8 @@ SIGHT, GAIN = 100.0, 4.0
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 # Division of the damping after a good step, and after one that left no more than its model did.
 EASE, EASE_MODEL = 8.0, 64.0
+# Most iterations that a step grows to.
+MOST_ITERATIONS = 1600
 # Multiple of the ordinary samples' largest error at which a sample counts half.
 FAR = 10.0
 # A step in single precision that leaves more than this share of the loss is followed by double,
@@ -75,7 +77,6 @@ class GaussNewtonSettings:
         steps: Most steps.
         iterations: Most iterations of conjugate gradients in one step; twice as many in the next
             one where a step was cut short and its model held.
-        most: What these grow to.
         target: Mean squared error at which to stop.
         damping: First damping, in units of the mean curvature.
         tolerance: Residual of a step's linear system at which it is solved well enough, relative
@@ -91,7 +92,6 @@ class GaussNewtonSettings:
 
     steps: int = 30
     iterations: int = 150
-    most: int = 1600
     target: float = 0.0
     damping: float = 1e-3
     tolerance: float = 1e-2
@@ -220,7 +220,7 @@ class GaussNewton:
             # iterations, are in the way.
             held = reached <= OVERSHOT * (before - predicted)
             if held and cut_short:
-                self._most = min(2 * self._most, max(chosen.most, chosen.iterations))
+                self._most = min(2 * self._most, max(MOST_ITERATIONS, chosen.iterations))
             if gain > 0.75:
                 ease = EASE_MODEL if held else EASE
                 self._damping = max(self._damping / ease, LEAST_DAMPING)

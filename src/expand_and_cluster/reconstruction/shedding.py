@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench, improved
+from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Candidate, Workbench, improved
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 
@@ -84,7 +84,7 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
 
 def _pruned(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate without what is free, as long as all of it together costs little."""
-    ceiling = FREE * max(candidate.loss, 30.0 * bench.floor(candidate))
+    ceiling = FREE * max(candidate.loss, AT_FLOOR * bench.floor(candidate))
     return prune(bench, candidate, sure=True, ceiling=ceiling)
 
 
