@@ -21,7 +21,7 @@ Found = tuple[Neuron, list[Bend]]
 # Weights that a single kink may show of a neuron that is known besides.
 MOST_NEW = 3
 # Error of an answer that is explained, relative to the answers' spread; share of them that has to
-# be; fits, each without the rows that the last one explained worst.
+# be; fits, each with the rows that the last one explained worst counting less.
 EXPLAINED, LEAST_RIGHT, FITS = 1e-6, 0.6, 20
 
 
@@ -92,20 +92,26 @@ def regressed(
 ) -> tuple[Float[np.ndarray, "outputs features_and_one"], Bool[np.ndarray, " rows"]]:
     """Output weights over the features, bias last, and the rows that they explain.
 
-    Rows that cannot be explained, where a neuron is missing, are left out, the worst first.
+    Rows that cannot be explained, where a neuron is missing, are told by least absolute deviations
+    (iteratively reweighted least squares), which few of them do not sway, however seldom a neuron
+    is on; the weights are then solved for on the others.
     """
     features = np.column_stack([pieces.features(points), np.ones(len(points))])
     scale = np.linalg.norm(features, axis=0)
     scale[scale == 0.0] = 1.0
     unit = features / scale
     size = float(np.std(answers)) + np.finfo(float).tiny
-    kept = np.ones(len(points), dtype=bool)
+    rows = np.ones(len(points))
+    explained = np.zeros(len(points), dtype=bool)
     weights = np.zeros((features.shape[1], answers.shape[1]))
-    left = np.zeros(len(points))
     for _ in range(FITS):
-        weights = np.linalg.lstsq(unit[kept], answers[kept], rcond=1e-12)[0]
+        weights = np.linalg.lstsq(rows[:, None] * unit, rows[:, None] * answers, rcond=1e-12)[0]
         left = np.abs(unit @ weights - answers).max(axis=1)
-        kept = left <= max(float(np.quantile(left, LEAST_RIGHT)), EXPLAINED * size)
-        if kept.all():
+        before, explained = explained.sum(), left <= EXPLAINED * size
+        if explained.all() or (explained.sum() == before > LEAST_RIGHT * len(rows)):
             break
-    return (weights / scale[:, None]).T, left <= EXPLAINED * size
+        rows = 1.0 / np.sqrt(np.maximum(left, EXPLAINED * size))
+    if LEAST_RIGHT * len(rows) < explained.sum() < len(rows):
+        weights = np.linalg.lstsq(unit[explained], answers[explained], rcond=1e-12)[0]
+        explained = np.abs(unit @ weights - answers).max(axis=1) <= EXPLAINED * size
+    return (weights / scale[:, None]).T, explained

@@ -143,7 +143,7 @@ class BendWalker:
         if turned.age < OLD:
             return turned
         # Every turn multiplies what the normal is wrong by.
-        measured = self._measured(turned.point[None], bend.normal[None], room)
+        measured = measured_bends(self.ask, turned.point[None], bend.normal[None], room)
         return measured[0] if measured else None
 
     def unknown(
@@ -170,28 +170,36 @@ class BendWalker:
         ]
         line = kinks.line[rows]
         ways = (ways / lengths[:, None])[line]
-        return self._measured(points[rows], ways, kinks.room[rows] * lengths[line])
+        return measured_bends(self.ask, points[rows], ways, kinks.room[rows] * lengths[line])
 
     def _explained(self, place: Place, vectors: Sequence[np.ndarray] = ()) -> bool:
         known = place.distances().min(initial=np.inf) < ON * self.size
         return bool(known) or on_bend(place, vectors, self.size)
 
-    def _measured(
-        self,
-        points: Float[np.ndarray, "kinks inputs"],
-        ways: Float[np.ndarray, "kinks inputs"],
-        room: Float[np.ndarray, " kinks"],
-    ) -> list[Bend]:
-        """Kinks of a single neuron, with the gradient's jump as precise as is wanted."""
-        if not len(points):
-            return []
-        size = float(np.abs(self.ask(points[:1])).max())
-        moves = [np.eye(points.shape[1])] * len(points)
-        jumps = measure_jumps(self.ask, points, ways, room, moves)
-        found = []
-        for point, jump, wrong in zip(points, jumps, rounding_of_jumps(size, room), strict=True):
-            left, sizes, _ = np.linalg.svd(jump, full_matrices=False)
-            single = len(sizes) == 1 or sizes[1] < IMPURE * sizes[0]
-            if single and wrong < PRECISE * sizes[0]:
-                found.append(Bend(point, left[:, 0]))
-        return found
+
+def measured_bends(
+    ask: Ask,
+    points: Float[np.ndarray, "kinks inputs"],
+    ways: Float[np.ndarray, "kinks inputs"],
+    room: Float[np.ndarray, " kinks"],
+) -> list[Bend]:
+    """Kinks of a single neuron, with the gradient's jump, where it is as precise as is wanted.
+
+    Args:
+        ask: Answers inputs with outputs.
+        points: Kinks.
+        ways: Direction of the line on which each was found, of length 1.
+        room: Distance on that line to the next kink, or less.
+    """
+    if not len(points):
+        return []
+    size = float(np.abs(ask(points[:1])).max())
+    moves = [np.eye(points.shape[1])] * len(points)
+    jumps = measure_jumps(ask, points, ways, room, moves)
+    found = []
+    for point, jump, wrong in zip(points, jumps, rounding_of_jumps(size, room), strict=True):
+        left, sizes, _ = np.linalg.svd(jump, full_matrices=False)
+        single = len(sizes) == 1 or sizes[1] < IMPURE * sizes[0]
+        if single and wrong < PRECISE * sizes[0]:
+            found.append(Bend(point, left[:, 0]))
+    return found

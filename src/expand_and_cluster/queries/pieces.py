@@ -148,6 +148,12 @@ class Pieces:
                 values = np.concatenate([values, below], axis=1)
         return values
 
+    def pre(self, points: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows open"]:
+        """Pre-activations of the open layer, for many inputs."""
+        assert self.open is not None
+        below = replace(self, open=None).features(points)
+        return below @ self.open.weight.T + self.open.bias
+
 
 def has_kink(activation: Activation) -> bool:
     """Whether an activation is linear on either side of zero, with a kink there."""

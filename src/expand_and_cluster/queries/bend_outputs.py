@@ -1,0 +1,102 @@
+"""Output weights above layers that were read off, and the neurons that answers still miss."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from expand_and_cluster.queries.bend_equations import Bend, solve_signs
+from expand_and_cluster.queries.bend_neurons import (
+    LEAST_RIGHT,
+    Found,
+    distinct,
+    hidden_below,
+    regressed,
+    with_open,
+)
+from expand_and_cluster.queries.bend_survey import Survey
+from expand_and_cluster.queries.bend_walk import BendWalker
+from expand_and_cluster.queries.pieces import Bends, Pieces
+
+# The answers that output weights are solved for lie in a domain wider than that of the questions by
+# this.
+WIDER_OUTPUTS = 1.5
+# Rows on which output weights are solved for: for every feature, and at least.
+ROWS_PER_FEATURE, LEAST_ROWS = 8, 16_384
+# Lines between inputs that are explained and others, and how often what is missing is looked for.
+REPAIR_LINES, REPAIRS = 8, 12
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """The last layers.
+
+    Attributes:
+        pieces: All hidden layers, their signs known; None where these stay open, or where too few
+            answers are explained.
+        last: Output weights and biases.
+        right: Share of the answers that they explain.
+        bends: Kinks of the last hidden layer's neurons.
+    """
+
+    pieces: Pieces | None
+    last: Bends | None
+    right: float
+    bends: list[list[Bend]]
+
+
+def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
+    """Output weights; what they leave shows where neurons of the last hidden layer are missing.
+
+    Args:
+        survey: Asks.
+        below: The layers below the last hidden one.
+        found: Its neurons, their signs open.
+    """
+    domain = survey.domain
+    features = below.features(domain.center[None]).shape[1]
+    count = ROWS_PER_FEATURE * (len(found) + features + 1)
+    points = domain.wide(max(count, LEAST_ROWS), WIDER_OUTPUTS)
+    answers = survey.ask(points)
+    pieces = with_open(below, found)
+    above, right = regressed(pieces, points, answers)
+    for _ in range(REPAIRS):
+        if right.all() or right.sum() < LEAST_RIGHT * len(right):
+            break
+        found = _repaired(survey, below, found, points, right)
+        pieces = with_open(below, found)
+        above, right = regressed(pieces, points, answers)
+    bends = [own for _, own in found]
+    none = np.zeros((len(above), len(found)), dtype=bool)
+    flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))
+    if flipped is None:
+        return Outputs(None, None, float(np.mean(right)), bends)
+    pieces = pieces.signed(flipped)
+    last, right = regressed(pieces, points, answers)
+    share = float(np.mean(right))
+    if share < LEAST_RIGHT:
+        return Outputs(None, Bends(last[:, :-1], last[:, -1]), share, bends)
+    return Outputs(pieces, Bends(last[:, :-1], last[:, -1]), share, bends)
+
+
+def _repaired(
+    survey: Survey,
+    below: Pieces,
+    found: list[Found],
+    points: Float[np.ndarray, "rows inputs"],
+    right: Bool[np.ndarray, " rows"],
+) -> list[Found]:
+    """With what bends between inputs that are and are not explained."""
+    domain, known, wrong = survey.domain, points[right], points[~right]
+    walker = BendWalker(survey.ask, below, domain.size, domain.rng)
+    starts = wrong[domain.rng.integers(len(wrong), size=REPAIR_LINES)]
+    ends = known[domain.rng.integers(len(known), size=REPAIR_LINES)]
+    survey.look(starts, ends, below, found)
+    found = survey.found(below, found, last=True)
+    left, survey.pool = survey.pool, []
+    for bend in left:
+        if not survey.explained(below, found, bend.point):
+            got = walker.neuron(bend)
+            found += [] if got is None else [got]
+            survey.pool += [bend] if got is None else []
+    return distinct(below, [bends for _, bends in found])
