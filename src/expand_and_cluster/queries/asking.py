@@ -144,9 +144,11 @@ def ask_all(
         notes["sampler"] = _described(sampler)
         draft, left = read.network, left - read.queries
         notes |= {"draft": read.note, "draft_queries": read.queries}
-        if draft is not None and read.places is not None and read.complete:
+        if draft is not None and read.places is not None:
             around = read.places[: left // 2]
-            left = min(left - len(around), LEAST_PAIRS)
+            left -= len(around)
+        if read.complete:
+            left = min(left, LEAST_PAIRS)
     drawn = np.concatenate([sampler.draw(left, rng), around])
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
     pairs = QueryPairs.adopt(drawn, ask(drawn))

@@ -27,6 +27,7 @@ from expand_and_cluster.queries.bend_neurons import (
     with_open,
 )
 from expand_and_cluster.queries.bend_outputs import read_outputs
+from expand_and_cluster.queries.bend_places import places_around
 from expand_and_cluster.queries.bend_survey import LINES, QUIET, Survey
 from expand_and_cluster.queries.bend_walk import BendWalker
 from expand_and_cluster.queries.kinks import Ask, find_kinks
@@ -38,9 +39,9 @@ from expand_and_cluster.queries.pieces import ON, Pieces, slopes_of
 LOOKS, SEEN, HITS, ROUNDED = 8, 2, 12, 1e-13
 # Half the length of the line through such a point, relative to the size of inputs.
 THROUGH = 0.05
-# Bends of every neuron that answers are wanted around, and how far from them, in units of the size
-# of inputs.
-AROUND, OFF = 24, (0.02, 0.3)
+# Share of answers that a network explains which more questions would not improve: the rest is of
+# neurons seldom active, and a matter of polishing.
+NEARLY_ALL = 0.99
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class BendDraft:
         note: What happened, in words.
         places: Inputs on both sides of every neuron's bends, seldom active ones included: answers
             there hold its weights.
-        complete: Whether the network explains all answers that it was compared with.
+        complete: Whether the network explains nearly all answers that it was compared with.
     """
 
     network: Network | None
@@ -90,8 +91,7 @@ def read_layers(
         network, note = reader.run(hidden_layers)
     except SpentError:
         network, note = None, f"{max_queries} questions were spent on {reader.progress}"
-    places = reader.around() if network is not None else None
-    return BendDraft(network, limit.asked, note, places, network is not None and reader.complete)
+    return BendDraft(network, limit.asked, note, reader.places, reader.complete)
 
 
 class _Reader:
@@ -100,7 +100,7 @@ class _Reader:
         self._activation, self._report = activation, report
         self._survey = Survey(ask, domain)
         self._draws: list[Draw] = [domain.wide]
-        self._read: list[list[Bend]] = []
+        self.places: Float[np.ndarray, "rows inputs"] | None = None
         self.progress = "the first layer"
         self.complete = False
 
@@ -122,19 +122,8 @@ class _Reader:
                 return None, f"no neuron of layer {depth + 1} was found"
             if not last:
                 hidden = hidden_below(found, pieces)
-                self._read += [bends for _, bends in found]
                 pieces = self._with_signs(pieces, found)
         return self._with_outputs(pieces, found)
-
-    def around(self) -> Float[np.ndarray, "rows inputs"]:
-        """Inputs on both sides of some bends of every neuron that was read."""
-        rows, rng = [], self._domain.rng
-        for bends in self._read:
-            chosen = rng.permutation(len(bends))[:AROUND]
-            for bend in (bends[k] for k in chosen):
-                aside = self._domain.size * rng.uniform(*OFF, size=(2, 1)) * bend.normal
-                rows += [bend.point + aside[0], bend.point - aside[1]]
-        return np.array(rows)
 
     def _layer(
         self, pieces: Pieces, hidden: np.ndarray, *, last: bool
@@ -257,8 +246,8 @@ class _Reader:
             return None, f"signs of layer {len(below.known) + 1} stay open"
         if read.pieces is None:
             return None, f"what was read off explains only {read.right:.2g} of answers"
-        self.complete = read.right == 1.0
-        self._read += read.bends
+        self.complete = read.right >= NEARLY_ALL
+        self.places = places_around(read.pieces, self._domain)
         layers = [*read.pieces.layers, read.last]
         network = Network.from_arrays(
             [(layer.weight, layer.bias) for layer in layers], self._activation

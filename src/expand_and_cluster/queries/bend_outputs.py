@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from expand_and_cluster.queries.bend_equations import Bend, solve_signs
+from expand_and_cluster.queries.bend_equations import solve_signs
 from expand_and_cluster.queries.bend_neurons import (
+    EXPLAINED,
     LEAST_RIGHT,
     Found,
     distinct,
@@ -36,13 +37,11 @@ class Outputs:
             answers are explained.
         last: Output weights and biases.
         right: Share of the answers that they explain.
-        bends: Kinks of the last hidden layer's neurons.
     """
 
     pieces: Pieces | None
     last: Bends | None
     right: float
-    bends: list[list[Bend]]
 
 
 def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
@@ -58,25 +57,45 @@ def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
     count = ROWS_PER_FEATURE * (len(found) + features + 1)
     points = domain.wide(max(count, LEAST_ROWS), WIDER_OUTPUTS)
     answers = survey.ask(points)
-    pieces = with_open(below, found)
-    above, right = regressed(pieces, points, answers)
+    above, right = regressed(with_open(below, found), points, answers)
     for _ in range(REPAIRS):
         if right.all() or right.sum() < LEAST_RIGHT * len(right):
             break
         found = _repaired(survey, below, found, points, right)
-        pieces = with_open(below, found)
-        above, right = regressed(pieces, points, answers)
-    bends = [own for _, own in found]
+        above, right = regressed(with_open(below, found), points, answers)
+        needed = _needed(with_open(below, found), points[right], answers[right])
+        if not needed.all():
+            found = [one for one, kept in zip(found, needed, strict=True) if kept]
+            above, right = regressed(with_open(below, found), points, answers)
+    pieces = with_open(below, found)
     none = np.zeros((len(above), len(found)), dtype=bool)
     flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))
     if flipped is None:
-        return Outputs(None, None, float(np.mean(right)), bends)
+        return Outputs(None, None, float(np.mean(right)))
     pieces = pieces.signed(flipped)
     last, right = regressed(pieces, points, answers)
     share = float(np.mean(right))
     if share < LEAST_RIGHT:
-        return Outputs(None, Bends(last[:, :-1], last[:, -1]), share, bends)
-    return Outputs(pieces, Bends(last[:, :-1], last[:, -1]), share, bends)
+        return Outputs(None, Bends(last[:, :-1], last[:, -1]), share)
+    return Outputs(pieces, Bends(last[:, :-1], last[:, -1]), share)
+
+
+def _needed(
+    pieces: Pieces, points: Float[np.ndarray, "rows inputs"], answers: np.ndarray
+) -> Bool[np.ndarray, " open"]:
+    """Neurons of the open layer without which these answers are explained less well.
+
+    One with a few wrong weights, from kinks of two, stands beside the right ones.
+    """
+    features = np.column_stack([pieces.features(points), np.ones(len(points))])
+    size = EXPLAINED * float(np.std(answers))
+    needed = np.ones(pieces.top, dtype=bool)
+    for index in range(pieces.top):
+        needed[index] = False
+        some = features[:, np.append(needed, np.ones(features.shape[1] - pieces.top, dtype=bool))]
+        weights = np.linalg.lstsq(some, answers, rcond=1e-12)[0]
+        needed[index] = bool(np.abs(some @ weights - answers).max() > size)
+    return needed
 
 
 def _repaired(

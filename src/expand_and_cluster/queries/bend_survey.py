@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 from expand_and_cluster.queries.bend_domain import Domain, Draw
 from expand_and_cluster.queries.bend_equations import Bend, Neuron
 from expand_and_cluster.queries.bend_neurons import Found, distinct, extended
+from expand_and_cluster.queries.bend_places import bends_between
 from expand_and_cluster.queries.bend_walk import measured_bends
 from expand_and_cluster.queries.kinks import Ask, find_kinks
 from expand_and_cluster.queries.pieces import ON, Pieces, on_bend
@@ -24,8 +25,8 @@ from expand_and_cluster.queries.proportions import (
 # Lines that are asked at once, and rounds of them without a new neuron after which a layer is done;
 # more where some did not show all of their weights.
 LINES, QUIET, PATIENT = 4, 2, 8
-# Inputs among which those are chosen between which a neuron turns on; halvings of such a line.
-SOME, HALVINGS = 256, 60
+# Inputs among which those are chosen between which a neuron turns on.
+SOME = 256
 # Kinks at which a neuron's sign is asked for, how far from them outputs' gradients are taken, in
 # units of the size of inputs, and over which share of that.
 SIDES, OFF, STEP = 3, 1e-4, 0.05
@@ -152,14 +153,11 @@ class Survey:
 
     def _crossed(self, pieces: Pieces, index: int, points: np.ndarray) -> list[Bend]:
         """Kinks of a neuron of the open layer between some of these inputs."""
-        starts, ends = _apart(points, pieces.pre(points)[:, index])
-        for _ in range(HALVINGS):
-            middle = 0.5 * (starts + ends)
-            same = pieces.pre(starts)[:, index] * pieces.pre(middle)[:, index] > 0.0
-            starts, ends = np.where(same[:, None], [middle, ends], [starts, middle])
+        place = len(pieces.pre(points[:1])[0]) - pieces.top + index
+        lines = _apart(points, pieces.pre(points)[:, place])
         found = []
-        for point in starts:
-            slope = pieces.at(point).slopes[-pieces.top :][index]
+        for point in bends_between(pieces, place, *lines):
+            slope = pieces.at(point).slopes[place]
             found.append(Bend(point, slope / np.linalg.norm(slope)))
         return found
 

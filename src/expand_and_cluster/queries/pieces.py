@@ -148,11 +148,13 @@ class Pieces:
                 values = np.concatenate([values, below], axis=1)
         return values
 
-    def pre(self, points: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows open"]:
-        """Pre-activations of the open layer, for many inputs."""
-        assert self.open is not None
-        below = replace(self, open=None).features(points)
-        return below @ self.open.weight.T + self.open.bias
+    def pre(self, points: Float[np.ndarray, "rows inputs"]) -> Float[np.ndarray, "rows neurons"]:
+        """Pre-activations of all known neurons, layer after layer, for many inputs."""
+        values, found = points, [np.zeros((len(points), 0))]
+        for layer in self.known:
+            found.append(values @ layer.weight.T + layer.bias)
+            values = np.where(found[-1] > 0.0, self.slopes[1], self.slopes[0]) * found[-1]
+        return np.concatenate(found, axis=1)
 
 
 def has_kink(activation: Activation) -> bool:

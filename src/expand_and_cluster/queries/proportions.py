@@ -25,8 +25,9 @@ BESIDE = 1e-5
 SAME, COMMON = 1e-4, 2
 # Kinks that have to agree where nothing bends above.
 AGREED = 3
-# Changes of a pre-activation's sign along lines that decide, and the share that must be kinks.
-DECIDE, CONFIRMED = 4, 0.5
+# Changes of a pre-activation's sign along lines that decide, and the share that must be kinks: less
+# where a weight was not seen, for then some lie elsewhere.
+DECIDE, CONFIRMED, CONFIRMED_IN_PART = 5, 0.75, 0.5
 
 
 @dataclass(frozen=True)
@@ -89,7 +90,7 @@ def neurons_of_layer(
         if got is None:
             continue
         agreed = last and len(kinks) >= AGREED
-        if agreed or is_confirmed(pieces, got.vector, lines, size):
+        if agreed or is_confirmed(pieces, got, lines, size):
             found.append((got, kinks))
     return found
 
@@ -159,10 +160,9 @@ def _solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
         return None
 
 
-def is_confirmed(
-    pieces: Pieces, vector: Float[np.ndarray, " features_and_one"], lines: list[Line], size: float
-) -> bool:
-    """Whether lines have a kink wherever this neuron's pre-activation changes its sign."""
+def is_confirmed(pieces: Pieces, neuron: Neuron, lines: list[Line], size: float) -> bool:
+    """Whether lines have a kink where this neuron's pre-activation changes its sign."""
+    vector = neuron.vector
     changes, right = 0, 0
     for line in lines:
         middle = pieces.features(line.between()) @ vector[:-1] + vector[-1]
@@ -172,7 +172,8 @@ def is_confirmed(
             place = pieces.at(kink)
             steep = float(np.linalg.norm(vector[:-1] @ place.tangents))
             right += abs(float(vector[:-1] @ place.features + vector[-1])) < ON * size * steep
-    return changes >= DECIDE and right >= CONFIRMED * changes
+    least = CONFIRMED_IN_PART if neuron.unseen.any() else CONFIRMED
+    return changes >= DECIDE and right >= least * changes
 
 
 def tell_apart(gradients: Float[np.ndarray, "neurons inputs"]) -> bool:
