@@ -62,6 +62,9 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         checkpoint=job.store,
         report=request.progress,
         held=all_held,
+        first_layer=None
+        if job.answers.first_layer is None
+        else standard.enter_vectors(job.answers.first_layer),
         draft=None if job.answers.draft is None else standard.enter(job.answers.draft).at_rest(),
         deadline=job.deadline,
     )

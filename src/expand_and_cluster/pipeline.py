@@ -182,9 +182,12 @@ def _width(job: Job) -> int | None:
     """Width of the students, where no expansion has to find it."""
     if job.request.width is None and job.answers.subspace is not None:
         return STUDENTS_PER_DIRECTION * job.answers.subspace.rank
-    draft = job.answers.draft
-    if job.request.width is None and job.request.hidden_layers > 1 and draft is not None:
-        return STUDENTS_PER_NEURON * max(draft.hidden_widths)
+    draft, known = job.answers.draft, job.answers.first_layer
+    if job.request.width is None and job.request.hidden_layers > 1:
+        if draft is not None:
+            return STUDENTS_PER_NEURON * max(draft.hidden_widths)
+        if known is not None:
+            return STUDENTS_PER_NEURON * len(known)
     return job.request.width
 
 

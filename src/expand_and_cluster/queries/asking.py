@@ -4,10 +4,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter, silent
+from expand_and_cluster.queries.bend_domain import Domain
 from expand_and_cluster.queries.bend_layers import BendDraft, read_layers
 from expand_and_cluster.queries.drafts import draft_network
 from expand_and_cluster.queries.hessians import is_bent
@@ -18,6 +20,7 @@ from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler
+from expand_and_cluster.queries.saturation import FirstLayer, saturates
 from expand_and_cluster.queries.scale import find_scale
 from expand_and_cluster.queries.subspace import Subspace, examine_subspace
 
@@ -56,6 +59,7 @@ class Answers:
         draft: A first student: over the coordinates, read off second derivatives; or of several
             layers, read off kinks.
         queries: Rows asked, or given.
+        first_layer: Input vectors of the first of several hidden layers, biases last and rough.
         notes: How questions were chosen, in plain JSON values.
     """
 
@@ -64,6 +68,7 @@ class Answers:
     whole: QueryPairs | None = None
     draft: Network | None = None
     queries: int = 0
+    first_layer: Float[np.ndarray, "neurons inputs_and_bias"] | None = None
     notes: dict[str, Any] = field(default_factory=dict)
 
 
@@ -149,11 +154,18 @@ def ask_all(
             left -= len(around)
         if read.complete:
             left = min(left, LEAST_PAIRS)
+    first_layer = None
+    if hidden_layers > 1 and activation is not None and saturates(activation):
+        first_layer, spent, note = _read_far_out(
+            ask, sampler, activation, rng, left, reader, report
+        )
+        left -= spent
+        notes |= {"draft": note, "draft_queries": spent}
     drawn = np.concatenate([sampler.draw(left, rng), around])
     # What was asked while the scale was looked for lies elsewhere; students see one distribution.
     pairs = QueryPairs.adopt(drawn, ask(drawn))
     check_informative(pairs, name="the oracle's answers")
-    return Answers(pairs, draft=draft, queries=oracle.asked, notes=notes)
+    return Answers(pairs, draft=draft, queries=oracle.asked, first_layer=first_layer, notes=notes)
 
 
 def _described(sampler: Sampler) -> Any:
@@ -197,6 +209,34 @@ def _read_off(
         report=report,
     )
     return replace(read, queries=limit.asked), sampler
+
+
+def _read_far_out(
+    ask: Ask,
+    sampler: Sampler,
+    activation: Activation,
+    rng: np.random.Generator,
+    left: int,
+    reader: Reader,
+    report: Reporter,
+) -> tuple[Float[np.ndarray, "neurons inputs_and_bias"] | None, int, str]:
+    """The first layer, rows asked, and what happened; None where it is not read.
+
+    Only where questions may lie anywhere, as those of a Gaussian may.
+    """
+    limit = Limit(ask, int(MOST_KINKS * left))
+    if not isinstance(sampler, Gaussian):
+        return None, 0, "questions may not lie far out, where neurons step one by one"
+    try:
+        if reader.precision(limit.ask(sampler.draw(FEW, rng))) != np.float64:
+            return None, limit.asked, "answers are too coarse to read steps off"
+        domain = Domain.of(lambda count: sampler.draw(count, rng), rng)
+        vectors = FirstLayer(limit.ask, domain, activation, report).read()
+    except SpentError:
+        return None, limit.asked, "too few questions to read the first layer off steps"
+    if not len(vectors):
+        return None, limit.asked, "no neuron of the first layer steps far out"
+    return vectors, limit.asked, f"{len(vectors)} neurons of the first layer were read off steps"
 
 
 def _widened(limit: Limit, sampler: Gaussian, rng: np.random.Generator) -> Gaussian:
@@ -275,7 +315,7 @@ def _ask_within(
     notes |= {"questions_within_the_subspace": len(within), "questions_over_all_inputs": count}
     over = sampler.draw(count, rng)
     whole = QueryPairs.adopt(over, over_all(over))
-    return Answers(pairs, subspace, whole, network, oracle.asked, notes)
+    return Answers(pairs, subspace, whole, network, oracle.asked, notes=notes)
 
 
 def _relative_error(network: Network, inputs: np.ndarray, outputs: np.ndarray) -> float:

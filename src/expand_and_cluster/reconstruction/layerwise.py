@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
@@ -27,7 +28,7 @@ from expand_and_cluster.reconstruction.layerwise_outcome import (
     LayerwiseSettings,
     Stage,
 )
-from expand_and_cluster.reconstruction.layerwise_students import DeepStudents
+from expand_and_cluster.reconstruction.layerwise_students import SHARPENED, DeepStudents
 from expand_and_cluster.students.above import FOUND
 from expand_and_cluster.students.regrown import Ground
 from expand_and_cluster.students.training import TrainingData
@@ -60,6 +61,7 @@ class LayerwiseSearch:
         report: Receives progress.
         held: Whether the pairs hold all weights of an exact network in their places.
         draft: A network to begin with, before any student.
+        first_layer: Input vectors of the first hidden layer, where they are known but for biases.
         deadline: `time.monotonic()` after which the search ends with what it has.
 
     Source: Martinelli et al., section 5, A.3 and A.5.
@@ -76,6 +78,7 @@ class LayerwiseSearch:
         report: Reporter,
         held: Callable[[Network, TrainingData], bool],
         draft: Network | None = None,
+        first_layer: Float[np.ndarray, "neurons inputs_and_bias"] | None = None,
         deadline: float | None = None,
     ) -> None:
         """Store the pairs and settings."""
@@ -100,6 +103,7 @@ class LayerwiseSearch:
         self._report = report
         self._held = held
         self._draft = draft
+        self._first_layer = first_layer
         self._deadline = deadline
 
     def run(self) -> LayerwiseOutcome:
@@ -133,12 +137,17 @@ class LayerwiseSearch:
         share = 1.0 if index == 0 else LATER_WIDTHS[(index - 1) % len(LATER_WIDTHS)]
         width = max(2, round(share * chosen.width))
         below: tuple[Layer, ...] = ()
+        if self._first_layer is not None:
+            below = (Layer(self._first_layer[:, :-1], self._first_layer[:, -1]),)
         wide: list[Fit] = []
-        for layer in range(chosen.hidden_layers):
+        for layer in range(len(below), chosen.hidden_layers):
             fit = self._students.trained(index, layer, below, width)
+            if self._first_layer is not None and not wide:
+                # Above what was read they are nearly there: all that is rough is the biases.
+                fit = self._students.sharpened(fit, f"above-{index}", most=SHARPENED)
+                yield from self._near(self._stage(layer, fit), FOUND, "layer 1 read off steps")
             wide.append(fit)
-            stage = self._stage(layer, fit)
-            ground = self._ground(stage, below, width)
+            ground = self._ground(self._stage(layer, fit), below, width)
             for look in range(LOOKS if layer == 0 else 1):
                 if ground is None or self._late():
                     break
@@ -152,7 +161,9 @@ class LayerwiseSearch:
                 break
             vectors = ground.known
             below = (*below, Layer(vectors[:, :-1], vectors[:, -1]))
-        if not self._late() and self._students.can_sharpen(wide[0].students):
+        if self._late() or self._first_layer is not None:
+            return
+        if self._students.can_sharpen(wide[0].students):
             fit = self._students.sharpened(wide[0], f"wide-{index}")
             yield from self._near(self._stage(0, fit), NEAR, "no layer rebuilt")
 

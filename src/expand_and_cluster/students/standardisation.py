@@ -81,6 +81,13 @@ class Standardisation:
         bias = network.skip.bias * self.output_scale - skip @ self.input_center
         return network.replace(layers=layers, skip=Layer(skip, bias))
 
+    def enter_vectors(
+        self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
+    ) -> Float[np.ndarray, "neurons inputs_and_bias"]:
+        """Raw input vectors of a first layer, biases last, as those of a student."""
+        weight, bias = vectors[:, :-1], vectors[:, -1]
+        return np.column_stack([weight * self.input_scale, bias + weight @ self.input_center])
+
     def enter(self, network: Network) -> Network:
         """The inverse of `restore`: a raw network as a student."""
         first, last = network.layers[0], network.layers[-1]
