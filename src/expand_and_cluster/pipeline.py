@@ -187,7 +187,9 @@ def _width(job: Job) -> int | None:
         if draft is not None:
             return STUDENTS_PER_NEURON * max(draft.hidden_widths)
         if known is not None:
-            return STUDENTS_PER_NEURON * len(known)
+            # Two layers that are as wide as the first are wide enough; more cost too much.
+            spare = STUDENTS_PER_NEURON if job.request.hidden_layers == 2 else 1
+            return spare * len(known)
     return job.request.width
 
 

@@ -28,12 +28,14 @@ class Domain:
         draw: Draws inputs.
         center: Their mean.
         size: Root mean square of their lengths.
+        spread: Root mean square of their distances from the center.
         rng: Source of randomness.
     """
 
     draw: Draw
     center: Float[np.ndarray, " inputs"]
     size: float
+    spread: float
     rng: np.random.Generator
 
     @staticmethod
@@ -41,7 +43,7 @@ class Domain:
         """The domain that inputs are drawn from."""
         some = draw(SOME)
         size = float(np.sqrt(np.mean(np.sum(some**2, axis=1))))
-        return Domain(draw, some.mean(axis=0), size, rng)
+        return Domain(draw, some.mean(axis=0), size, float(np.linalg.norm(some.std(axis=0))), rng)
 
     @property
     def inputs(self) -> int:

@@ -12,7 +12,7 @@ from expand_and_cluster.queries.bend_equations import Bend, Neuron
 from expand_and_cluster.queries.bend_neurons import Found, distinct, extended
 from expand_and_cluster.queries.bend_places import bends_between
 from expand_and_cluster.queries.bend_walk import measured_bends
-from expand_and_cluster.queries.kinks import Ask, find_kinks
+from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
 from expand_and_cluster.queries.pieces import ON, Pieces, on_bend
 from expand_and_cluster.queries.proportions import (
     Line,
@@ -25,6 +25,9 @@ from expand_and_cluster.queries.proportions import (
 # Lines that are asked at once, and rounds of them without a new neuron after which a layer is done;
 # more where some did not show all of their weights.
 LINES, QUIET, PATIENT = 4, 2, 8
+# Share of a line over which its first slope is taken, and slope, relative to the steepest, of
+# stretches on which outputs are constant.
+BEGINNING, FLAT = 1e-6, 1e-5
 # Inputs among which those are chosen between which a neuron turns on.
 SOME = 256
 # Kinks at which a neuron's sign is asked for, how far from them outputs' gradients are taken, in
@@ -66,16 +69,27 @@ class Survey:
             return
         kinks = find_kinks(self.ask, starts, ends)
         ways = ends - starts
-        self.lines += [
-            Line(starts[line], ways[line], kinks.place[kinks.line == line])
-            for line in range(len(starts))
-        ]
+        self.lines += self._lines(starts, ways, kinks)
         lengths = np.linalg.norm(ways, axis=1)
         points = starts[kinks.line] + kinks.place[:, None] * ways[kinks.line]
         rows = [row for row, at in enumerate(points) if not self.explained(pieces, found, at)]
         line = kinks.line[rows]
         room = kinks.room[rows] * lengths[line]
         self.pool += measured_bends(self.ask, points[rows], (ways / lengths[:, None])[line], room)
+
+    def _lines(self, starts: np.ndarray, ways: np.ndarray, kinks: Kinks) -> list[Line]:
+        """The lines with what is known of them."""
+        near = self.ask(np.concatenate([starts, starts + BEGINNING * ways]))
+        slopes = (near[len(starts) :] - near[: len(starts)]) / BEGINNING
+        found = []
+        for line, (start, way) in enumerate(zip(starts, ways, strict=True)):
+            own = kinks.line == line
+            slope = slopes[line] + np.cumsum(
+                np.vstack([0.0 * slopes[line], kinks.jump[own]]), axis=0
+            )
+            steep = np.abs(slope).max(axis=1)
+            found.append(Line(start, way, kinks.place[own], steep <= FLAT * steep.max(initial=0.0)))
+        return found
 
     def explained(self, pieces: Pieces, found: Sequence[Found], point: np.ndarray) -> bool:
         """Whether a known neuron, or one of those that were found above them, bends at a point."""

@@ -38,11 +38,14 @@ class Line:
         start: Where it begins.
         way: From there to its end.
         places: Kinks, 0 at the start and 1 at the end, in order.
+        flat: Whether outputs are constant along each straight stretch, so that nothing that bends
+            there would be seen.
     """
 
     start: Float[np.ndarray, " inputs"]
     way: Float[np.ndarray, " inputs"]
     places: Float[np.ndarray, " kinks"]
+    flat: Bool[np.ndarray, " stretches"]
 
     def between(self) -> Float[np.ndarray, "stretches inputs"]:
         """A point within every straight stretch."""
@@ -166,12 +169,15 @@ def is_confirmed(pieces: Pieces, neuron: Neuron, lines: list[Line], size: float)
     changes, right = 0, 0
     for line in lines:
         middle = pieces.features(line.between()) @ vector[:-1] + vector[-1]
-        turned = np.flatnonzero(middle[1:] * middle[:-1] < 0.0)
-        changes += len(turned)
-        for kink in line.kinks()[turned]:
-            place = pieces.at(kink)
+        hidden = line.flat[1:] | line.flat[:-1]
+        for turned in np.flatnonzero(middle[1:] * middle[:-1] < 0.0):
+            place = pieces.at(line.kinks()[turned])
             steep = float(np.linalg.norm(vector[:-1] @ place.tangents))
-            right += abs(float(vector[:-1] @ place.features + vector[-1])) < ON * size * steep
+            pre = abs(float(vector[:-1] @ place.features + vector[-1]))
+            there = pre < ON * size * steep
+            right += there
+            # Within a stretch on which outputs are constant it might bend unseen.
+            changes += there or not hidden[turned]
     least = CONFIRMED_IN_PART if neuron.unseen.any() else CONFIRMED
     return changes >= DECIDE and right >= least * changes
 

@@ -17,16 +17,16 @@ from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.bend_domain import Domain
 from expand_and_cluster.queries.kinks import Ask
 
-# Ends of lines, in units of the size of inputs, and how far lines pass from the center, in units of
+# Ends of lines, in units of the inputs' spread, and how far lines pass from the center, in units of
 # that. Pre-activations of some ten thousands keep eleven digits there, and a step takes a
 # thousandth of a line.
 FAR, ASIDE = 1e4, 0.25
 # Stretches that a line is cut into at first, and length of those that are not cut further, in units
-# of the size of inputs: a step is several times as long.
+# of the inputs' spread: a step is several times as long.
 STRETCHES, SHORT = 32, 2.0
 # Difference of answers that rounding explains, relative to their spread.
 CONSTANT = 1e-9
-# Room of constant answers around a step, in units of the size of inputs: its tails.
+# Room of constant answers around a step, in units of the inputs' spread: its tails.
 ROOM = 12.0
 # Answers that a step's shape is told by, how far they reach beyond it, powers of the activation
 # that outputs are made of there, and what a fit may leave, relative to the step.
@@ -126,7 +126,7 @@ class FirstLayer:
 
     def _line(self) -> FarLine:
         """A line that most hyperplanes cross, with all its steps."""
-        far, rng = FAR * self._domain.size, self._domain.rng
+        far, rng = FAR * self._domain.spread, self._domain.rng
         aside, along = (
             far * way / np.linalg.norm(way) for way in rng.standard_normal((2, self._domain.inputs))
         )
@@ -138,7 +138,7 @@ class FirstLayer:
         spread = float(np.abs(answers - answers.mean(axis=0)).max())
         while True:
             changing = np.abs(np.diff(answers, axis=0)).max(axis=1) > CONSTANT * spread
-            long = np.diff(places) * length > SHORT * self._domain.size
+            long = np.diff(places) * length > SHORT * self._domain.spread
             cut = np.flatnonzero(changing & long)
             if not len(cut):
                 break
@@ -151,7 +151,7 @@ class FirstLayer:
             runs = np.split(rows, np.flatnonzero(np.diff(rows) > 1) + 1)
             spans = np.array([(places[run[0]], places[run[-1] + 1]) for run in runs])
             gaps = np.concatenate([[np.inf], (spans[1:, 0] - spans[:-1, 1]) * length, [np.inf]])
-            alone = np.minimum(gaps[1:], gaps[:-1]) > ROOM * self._domain.size
+            alone = np.minimum(gaps[1:], gaps[:-1]) > ROOM * self._domain.spread
             steps = [
                 Step(start + first * way, start + last * way, bool(each))
                 for (first, last), each in zip(spans, alone, strict=True)
@@ -167,7 +167,7 @@ class FirstLayer:
         slope, offset = shape
         place = step.start - offset / slope * way
         inputs = self._domain.inputs
-        moves = DIFFERENCE * self._domain.size / np.sqrt(inputs) * np.eye(inputs)
+        moves = DIFFERENCE * self._domain.spread / np.sqrt(inputs) * np.eye(inputs)
         sides = [place + times * moves for many, _ in CENTRAL for times in (many, -many)]
         answers = self._ask(np.concatenate(sides)).reshape(len(CENTRAL), 2, inputs, -1)
         weights = np.array([weight for _, weight in CENTRAL])

@@ -27,13 +27,13 @@ ADAM = AdamSettings(steps=12_000, learning_rate=3e-3, batch_size=256)
 # Then Levenberg-Marquardt: whoever is on the way to zero halves the error all the time, whoever
 # does not is in a minimum. The last digits are left to the network that has lost its spare neurons.
 NEWTON = LevenbergMarquardtSettings(
-    steps=150, target=1e-24, damping=1e-4, patience=24, progress=0.5
+    steps=300, target=1e-24, damping=1e-4, patience=24, progress=0.5
 )
 # Equations for every unknown that it sees: fewer are fitted by heart, more only cost time.
 EQUATIONS = 4
 FEWEST_SAMPLES = 2500
 # Mean squared error of a student that holds all of the teacher.
-FOUND = 1e-9
+FOUND = 1e-8
 
 
 @dataclass(frozen=True)
