@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.pipeline import recover
+from expand_and_cluster.queries.asking import ask_all
+from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
-from expand_and_cluster.queries.samplers import Gaussian
+from expand_and_cluster.queries.samplers import Gaussian, Uniform
 from expand_and_cluster.recovery import Recovery, load
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.synthetic import synthetic_deep, synthetic_inputs
@@ -87,3 +90,43 @@ def test_layers_of_relu_are_read_off_kinks_without_a_student(scale):
     assert found.settings["found_by"] == "network read off kinks"
     assert found.queries < 60_000
     assert len(found.curves.codes) == 0
+
+
+def test_a_first_layer_that_saturates_is_read_far_out():
+    teacher = untrained((5, 4, 3, 1), "tanh", 1)
+    found = recover(
+        teacher,
+        inputs=Gaussian(5),
+        activation="tanh",
+        hidden_layers=2,
+        max_queries=30_000,
+        students=4,
+        seed=0,
+    )
+    assert found.settings["draft"] == "4 neurons of the first layer were read off steps"
+    assert found.settings["found_by"].startswith("student with layer 1 read off steps")
+    assert found.network.hidden_widths == (4, 3)
+    assert compare(found, teacher).max_weight_error < 1e-9
+    assert found.verdict.identified, found.verdict.reasons
+
+
+@pytest.mark.parametrize(
+    ("inputs", "most", "note"),
+    [
+        (Uniform(5, -1.0, 1.0), 2_000, "questions may not lie far out"),
+        (Gaussian(5), 600, "too few questions to read the first layer"),
+    ],
+)
+def test_where_the_first_layer_is_not_read_it_says_so(inputs, most, note):
+    answers = ask_all(
+        Oracle(untrained((5, 4, 3, 1), "tanh", 1), 5, most),
+        inputs,
+        np.random.default_rng(0),
+        max_queries=most,
+        activation=resolve("tanh"),
+        hidden_layers=2,
+        find_subspace=False,
+    )
+    assert answers.first_layer is None
+    assert note in answers.notes["draft"]
+    assert answers.queries <= most

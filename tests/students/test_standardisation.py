@@ -98,3 +98,12 @@ def test_all_constant_is_left_as_it_is():
     standard = Standardisation.fit(np.full((5, 2), 3.0), np.full((5, 1), 2.0))
     np.testing.assert_array_equal(standard.input_scale, [1.0, 1.0])
     np.testing.assert_array_equal(standard.output_scale, [1.0])
+
+
+def test_input_vectors_enter_as_the_first_layer_does(rng):
+    x, y = raw_pairs(rng)
+    standard = Standardisation.fit(x, y)
+    raw = network(rng, deep=True)
+    first = standard.enter(raw).layers[0]
+    vectors = standard.enter_vectors(raw.input_vectors)
+    np.testing.assert_allclose(vectors, np.column_stack([first.weight, first.bias]), rtol=1e-12)
