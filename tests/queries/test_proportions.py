@@ -11,6 +11,7 @@ from expand_and_cluster.queries.bend_equations import Bend, Neuron, as_layer
 from expand_and_cluster.queries.bend_layers import read_layers
 from expand_and_cluster.queries.bend_neurons import regressed
 from expand_and_cluster.queries.bend_places import bends_between, places_around
+from expand_and_cluster.queries.bend_signs import flips_told
 from expand_and_cluster.queries.bend_survey import Survey
 from expand_and_cluster.queries.kinks import find_kinks
 from expand_and_cluster.queries.pieces import Pieces
@@ -131,7 +132,7 @@ def test_signs_are_told_by_the_outputs_on_both_sides(slopes):
     assert len(found) == 5
     vectors = np.array([neuron.vector for neuron, _ in found])
     opened = Pieces(7, slopes, open=as_layer(vectors))
-    flipped = survey.flips(opened, found, domain.wide)
+    flipped = flips_told(survey, opened, found, domain.wide)
     assert flipped is not None
     truth = network.layers[0].weight
     own = np.where(flipped, -1.0, 1.0)[:, None] * vectors[:, :-1]

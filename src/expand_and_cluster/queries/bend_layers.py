@@ -28,6 +28,7 @@ from expand_and_cluster.queries.bend_neurons import (
 )
 from expand_and_cluster.queries.bend_outputs import read_outputs
 from expand_and_cluster.queries.bend_places import places_around
+from expand_and_cluster.queries.bend_signs import flips_told
 from expand_and_cluster.queries.bend_survey import LINES, QUIET, Survey
 from expand_and_cluster.queries.bend_walk import BendWalker
 from expand_and_cluster.queries.kinks import Ask, find_kinks
@@ -142,7 +143,7 @@ class _Reader:
     def _with_signs(self, pieces: Pieces, found: list[Found]) -> Pieces:
         """One layer more; its signs open where outputs do not tell them at its kinks."""
         opened = with_open(pieces, found)
-        flipped = self._survey.flips(opened, found, self._draws[-1])
+        flipped = flips_told(self._survey, opened, found, self._draws[-1])
         if flipped is None:
             return opened
         signed = opened.signed(flipped)
