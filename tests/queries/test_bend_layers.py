@@ -1,16 +1,15 @@
 """Layers read off kinks: equations of single neurons, signs, and whole networks."""
 
 from dataclasses import replace
-from itertools import pairwise
 
 import numpy as np
 import pytest
+from tests.queries.kinked import LEAKY, RELU, bends_of, layers
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.bend_equations import (
-    Bend,
     Inconsistent,
     as_layer,
     solve_neuron,
@@ -23,40 +22,10 @@ from expand_and_cluster.queries.samplers import Gaussian
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.untrained import untrained
 
-RELU, LEAKY = (0.0, 1.0), (0.01, 1.0)
-
-
-def layers(widths, seed=0):
-    rng = np.random.default_rng(seed)
-    return [
-        (rng.normal(size=(out, size)) / np.sqrt(size), 0.5 * rng.normal(size=out))
-        for size, out in pairwise(widths)
-    ]
-
 
 def flipped_layer(weight, bias, flips):
     sign = np.where(flips, -1.0, 1.0)
     return as_layer(np.column_stack([sign[:, None] * weight, sign * bias]))
-
-
-def bends_of(first, vector, bias, slopes, count, seed=0):
-    """Kinks of one neuron of the second layer, with their normals, from the weights themselves."""
-    rng = np.random.default_rng(seed)
-    weight, offset = first
-    found = []
-    while len(found) < count:
-        point = 1.5 * rng.normal(size=weight.shape[1])
-        for _ in range(50):
-            steep = np.where(weight @ point + offset > 0.0, slopes[1], slopes[0])
-            normal = (vector * steep) @ weight
-            pre = vector @ (steep * (weight @ point + offset)) + bias
-            if not normal.any():
-                break
-            if abs(pre) < 1e-13 and np.linalg.norm(point) < 10.0:
-                found.append(Bend(point, normal / np.linalg.norm(normal)))
-                break
-            point = point - pre / (normal @ normal) * normal
-    return found
 
 
 @pytest.mark.parametrize("slopes", [RELU, LEAKY])

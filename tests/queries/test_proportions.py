@@ -1,9 +1,8 @@
 """What single kinks show, against networks whose weights are known."""
 
-from itertools import pairwise
-
 import numpy as np
 import pytest
+from tests.queries.kinked import LEAKY, RELU, bends_of, layers
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.queries.bend_domain import Domain
@@ -24,38 +23,13 @@ from expand_and_cluster.queries.proportions import (
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.untrained import untrained
 
-RELU, LEAKY = (0.0, 1.0), (0.01, 1.0)
-
-
-def layers(widths, seed=0):
-    rng = np.random.default_rng(seed)
-    return [
-        (rng.normal(size=(out, size)) / np.sqrt(size), 0.5 * rng.normal(size=out))
-        for size, out in pairwise(widths)
-    ]
-
-
-def kink_of(first, vector, bias, slopes, rng):
-    """A kink of a neuron of the second layer, by Newton's steps from the weights."""
-    weight, offset = first
-    while True:
-        point = 2.0 * rng.normal(size=weight.shape[1])
-        for _ in range(60):
-            steep = np.where(weight @ point + offset > 0.0, slopes[1], slopes[0])
-            normal = (vector * steep) @ weight
-            pre = vector @ (steep * (weight @ point + offset)) + bias
-            if abs(pre) < 1e-13 and normal.any():
-                return Bend(point, normal / np.linalg.norm(normal)), weight @ point + offset > 0.0
-            point = point - pre / max(normal @ normal, 1e-300) * normal
-
 
 @pytest.mark.parametrize("slopes", [RELU, LEAKY])
 def test_a_kink_shows_the_weights_from_neurons_that_are_on(slopes):
     first, second = layers((8, 6, 3), seed=1)
     pieces = Pieces(8, slopes, (as_layer(np.column_stack(first)),))
-    for seed in range(10):
-        rng = np.random.default_rng(seed)
-        bend, on = kink_of(first, second[0][0], second[1][0], slopes, rng)
+    for bend in bends_of(first, second[0][0], second[1][0], slopes, 10):
+        on = first[0] @ bend.point + first[1] > 0.0
         seen = shown(pieces, bend)
         assert seen is not None
         true = np.append(second[0][0], second[1][0])

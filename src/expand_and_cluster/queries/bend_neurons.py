@@ -44,7 +44,7 @@ def extended(pieces: Pieces, found: list[Found], bend: Bend) -> bool:
     for place, (neuron, bends) in enumerate(found):
         if not neuron.unseen.any():
             continue
-        more = _solved(pieces, [*bends, bend])
+        more = solved(pieces, [*bends, bend])
         # Where several of its weights are new, a kink of any neuron would do.
         if more is not None and 0 < neuron.unseen.sum() - more.unseen.sum() <= MOST_NEW:
             found[place] = more, [*bends, bend]
@@ -66,12 +66,12 @@ def distinct(pieces: Pieces, kinks: list[list[Bend]]) -> list[Found]:
     """
     found: list[Found] = []
     for bends in kinks:
-        alone = _solved(pieces, bends)
+        alone = solved(pieces, bends)
         if alone is None:
             continue
         joined = None
         for place, (_, theirs) in enumerate(found):
-            joined = _solved(pieces, theirs + bends)
+            joined = solved(pieces, theirs + bends)
             if joined is not None:
                 found[place] = joined, theirs + bends
                 break
@@ -80,7 +80,8 @@ def distinct(pieces: Pieces, kinks: list[list[Bend]]) -> list[Found]:
     return found
 
 
-def _solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
+def solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
+    """The only neuron that bends at all of these kinks; None if there is none, or several."""
     try:
         return solve_neuron(pieces, bends)
     except Inconsistent:

@@ -9,9 +9,9 @@ from jaxtyping import Float
 from expand_and_cluster.queries.bend_domain import Domain, Draw
 from expand_and_cluster.queries.bend_equations import Bend, Neuron
 from expand_and_cluster.queries.bend_neurons import Found, distinct, extended
-from expand_and_cluster.queries.bend_walk import measured_bends
+from expand_and_cluster.queries.bend_walk import is_explained, unexplained_bends
 from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
-from expand_and_cluster.queries.pieces import ON, Pieces, on_bend
+from expand_and_cluster.queries.pieces import Pieces
 from expand_and_cluster.queries.proportions import (
     Line,
     neurons_of_layer,
@@ -57,14 +57,10 @@ class Survey:
         if not len(starts):
             return
         kinks = find_kinks(self.ask, starts, ends)
-        ways = ends - starts
-        self.lines += self._lines(starts, ways, kinks)
-        lengths = np.linalg.norm(ways, axis=1)
-        points = starts[kinks.line] + kinks.place[:, None] * ways[kinks.line]
-        rows = [row for row, at in enumerate(points) if not self.explained(pieces, found, at)]
-        line = kinks.line[rows]
-        room = kinks.room[rows] * lengths[line]
-        self.pool += measured_bends(self.ask, points[rows], (ways / lengths[:, None])[line], room)
+        self.lines += self._lines(starts, ends - starts, kinks)
+        vectors = [neuron.vector for neuron, _ in found]
+        size = self.domain.size
+        self.pool += unexplained_bends(self.ask, starts, ends, kinks, pieces, vectors, size)
 
     def _lines(self, starts: np.ndarray, ways: np.ndarray, kinks: Kinks) -> list[Line]:
         """The lines with what is known of them."""
@@ -82,9 +78,8 @@ class Survey:
 
     def explained(self, pieces: Pieces, found: Sequence[Found], point: np.ndarray) -> bool:
         """Whether a known neuron, or one of those that were found above them, bends at a point."""
-        place, size = pieces.at(point), self.domain.size
-        known = place.distances().min(initial=np.inf) < ON * size
-        return bool(known) or on_bend(place, [neuron.vector for neuron, _ in found], size)
+        vectors = [neuron.vector for neuron, _ in found]
+        return is_explained(pieces.at(point), vectors, self.domain.size)
 
     def is_legible(self, pieces: Pieces) -> bool:
         """Whether neurons below can be told apart at most kinks that nothing explains."""

@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.queries.bend_equations import Bend, Inconsistent, Neuron, solve_neuron
 from expand_and_cluster.queries.jumps import measure_jumps, rounding_of_jumps
-from expand_and_cluster.queries.kinks import Ask, find_kinks
+from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
 from expand_and_cluster.queries.pieces import ON, Pieces, Place, on_bend
 
 # Largest part of a jump that is not along its leading direction, relative to it.
@@ -124,7 +124,7 @@ class BendWalker:
         for row, off in enumerate((2.0 * kinks.place - 1.0) * reach):
             point = middle + off * bend.normal
             along = turn @ (point - place)
-            if self._explained(self.pieces.at(point)) or along == 0.0:
+            if is_explained(self.pieces.at(point), (), self.size) or along == 0.0:
                 continue
             # It goes through the place where it turned and through the kink.
             new = bend.normal - off / along * turn
@@ -160,21 +160,50 @@ class BendWalker:
             vectors: Neurons of the next layer that are known already.
         """
         kinks = find_kinks(self.ask, starts, ends)
-        ways = ends - starts
-        lengths = np.linalg.norm(ways, axis=1)
-        points = starts[kinks.line] + kinks.place[:, None] * ways[kinks.line]
-        rows = [
-            row
-            for row, point in enumerate(points)
-            if not self._explained(self.pieces.at(point), vectors)
-        ]
-        line = kinks.line[rows]
-        ways = (ways / lengths[:, None])[line]
-        return measured_bends(self.ask, points[rows], ways, kinks.room[rows] * lengths[line])
+        return unexplained_bends(self.ask, starts, ends, kinks, self.pieces, vectors, self.size)
 
-    def _explained(self, place: Place, vectors: Sequence[np.ndarray] = ()) -> bool:
-        known = place.distances().min(initial=np.inf) < ON * self.size
-        return bool(known) or on_bend(place, vectors, self.size)
+
+def is_explained(place: Place, vectors: Sequence[np.ndarray], size: float) -> bool:
+    """Whether a known neuron, or one of these of the next layer, bends at a place.
+
+    Args:
+        place: A kink.
+        vectors: Neurons of the next layer.
+        size: Of the inputs.
+    """
+    known = place.distances().min(initial=np.inf) < ON * size
+    return bool(known) or on_bend(place, vectors, size)
+
+
+def unexplained_bends(
+    ask: Ask,
+    starts: Float[np.ndarray, "lines inputs"],
+    ends: Float[np.ndarray, "lines inputs"],
+    kinks: Kinks,
+    pieces: Pieces,
+    vectors: Sequence[Float[np.ndarray, " features_and_one"]],
+    size: float,
+) -> list[Bend]:
+    """Kinks on lines that no known neuron makes, their jumps measured.
+
+    Args:
+        ask: Answers inputs with outputs.
+        starts: Where lines begin.
+        ends: Where they end.
+        kinks: What was found on them.
+        pieces: The known layers.
+        vectors: Neurons of the next layer that are known already.
+        size: Of the inputs.
+    """
+    ways = ends - starts
+    lengths = np.linalg.norm(ways, axis=1)
+    points = starts[kinks.line] + kinks.place[:, None] * ways[kinks.line]
+    rows = [
+        row for row, point in enumerate(points) if not is_explained(pieces.at(point), vectors, size)
+    ]
+    line = kinks.line[rows]
+    ways = (ways / lengths[:, None])[line]
+    return measured_bends(ask, points[rows], ways, kinks.room[rows] * lengths[line])
 
 
 def measured_bends(

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 
-from expand_and_cluster.queries.bend_equations import Bend, Inconsistent, Neuron, solve_neuron
-from expand_and_cluster.queries.bend_neurons import Found
+from expand_and_cluster.queries.bend_equations import Bend, Neuron
+from expand_and_cluster.queries.bend_neurons import Found, solved
 from expand_and_cluster.queries.pieces import ON, Pieces
 
 # Condition of the gradients below up to which they can be told apart.
@@ -89,7 +89,7 @@ def neurons_of_layer(
     while left:
         group, left = _grouped(left)
         kinks = [one.bend for one in group]
-        got = _solved(pieces, kinks)
+        got = solved(pieces, kinks)
         if got is None:
             continue
         agreed = last and len(kinks) >= AGREED
@@ -156,13 +156,6 @@ def _factor(vector: np.ndarray, on: np.ndarray, one: Shown) -> float | None:
     return float(mine @ theirs / (theirs @ theirs))
 
 
-def _solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
-    try:
-        return solve_neuron(pieces, bends)
-    except Inconsistent:
-        return None
-
-
 def is_confirmed(pieces: Pieces, neuron: Neuron, lines: list[Line], size: float) -> bool:
     """Whether lines have a kink where this neuron's pre-activation changes its sign."""
     vector = neuron.vector
@@ -170,8 +163,9 @@ def is_confirmed(pieces: Pieces, neuron: Neuron, lines: list[Line], size: float)
     for line in lines:
         middle = pieces.features(line.between()) @ vector[:-1] + vector[-1]
         hidden = line.flat[1:] | line.flat[:-1]
+        kinks = line.kinks()
         for turned in np.flatnonzero(middle[1:] * middle[:-1] < 0.0):
-            place = pieces.at(line.kinks()[turned])
+            place = pieces.at(kinks[turned])
             steep = float(np.linalg.norm(vector[:-1] @ place.tangents))
             pre = abs(float(vector[:-1] @ place.features + vector[-1]))
             there = pre < ON * size * steep
