@@ -42,6 +42,15 @@ def test_two_layers_are_exact():
     assert found.verdict.identified, found.verdict.reasons
 
 
+def test_outputs_that_never_bend_have_no_channels():
+    weight = np.random.default_rng(0).standard_normal((64, 5))
+    found = eac.recover_convolutions(
+        lambda rows: rows @ weight, SMALL, inputs=eac.Gaussian(64), max_queries=100_000
+    )
+    assert found.layers[0].weight.shape == (0, 1, 3, 3)
+    assert not found.verdict.identified
+
+
 def test_a_kink_that_is_no_channels_is_counted_and_nothing_is_identified():
     network = teacher(SMALL, (4,))
 

@@ -136,7 +136,8 @@ class ChannelSearch:
     def layer(self) -> ConvLayer:
         """The channels found so far."""
         kernel = self.geometry.layer.kernel
-        weight = self.vectors[:, :-1].reshape(len(self.vectors), -1, kernel, kernel)
+        count, below = len(self.vectors), (self.vectors.shape[1] - 1) // kernel**2
+        weight = self.vectors[:, :-1].reshape(count, below, kernel, kernel)
         return ConvLayer(weight, self.vectors[:, -1], self.geometry.layer)
 
     def _found(self, rounds: int, done: bool, explained: int) -> FoundLayer:
@@ -156,7 +157,8 @@ class ChannelSearch:
         shown = self.rng.permutation(len(self.open.here)) if self.below.depth else []
         kinks, unresolved = self.lines.kinks(place, [self.open.here[row] for row in shown])
         self.unresolved += unresolved
-        points = np.array([one.point for one in kinks]).reshape(len(kinks), -1)
+        size = self.below.architecture.input_size
+        points = np.array([one.point for one in kinks]).reshape(len(kinks), size)
         rest = np.flatnonzero(~of_layers_below(self.below, points))
         hits = channels_at(self.below, self.vectors, points[rest])
         self.votes = self.votes + hits.sum(axis=0)
