@@ -8,6 +8,7 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.queries.bend_domain import Domain
 from expand_and_cluster.queries.bend_equations import Bend, Neuron, as_layer
 from expand_and_cluster.queries.bend_layers import read_layers
+from expand_and_cluster.queries.bend_lines import Crossings
 from expand_and_cluster.queries.bend_neurons import regressed
 from expand_and_cluster.queries.bend_places import bends_between, places_around
 from expand_and_cluster.queries.bend_signs import flips_told
@@ -16,7 +17,6 @@ from expand_and_cluster.queries.kinks import find_kinks
 from expand_and_cluster.queries.pieces import Pieces
 from expand_and_cluster.queries.proportions import (
     derivatives_at,
-    is_confirmed,
     shown,
     tell_apart,
 )
@@ -71,16 +71,21 @@ def test_a_neuron_is_confirmed_by_its_kinks_and_a_random_one_is_not():
     lines = survey.lines
     assert sum(len(line.places) for line in lines) == len(kinks.line)
     pieces = Pieces(6, RELU)
+    crossings = Crossings(pieces, 6.0)
+    crossings.extend(lines[:10])
+    crossings.extend(lines)
     first = network.layers[0]
     for weight, bias in zip(first.weight, first.bias, strict=True):
-        assert is_confirmed(pieces, Neuron(np.append(weight, bias), np.zeros(0, bool)), lines, 6.0)
+        assert crossings.confirm(Neuron(np.append(weight, bias), np.zeros(0, bool)))
     other = Neuron(np.append(rng.normal(size=6), 0.1), np.zeros(0, dtype=bool))
-    assert not is_confirmed(pieces, other, lines, 6.0)
+    assert not crossings.confirm(other)
     above = Pieces(6, RELU, (as_layer(np.column_stack([first.weight, first.bias])),))
     second = network.layers[1]
     none = np.zeros(5, dtype=bool)
+    crossings = Crossings(above, 6.0)
+    crossings.extend(lines)
     right = [
-        is_confirmed(above, Neuron(np.append(weight, bias), none), lines, 6.0)
+        crossings.confirm(Neuron(np.append(weight, bias), none))
         for weight, bias in zip(second.weight, second.bias, strict=True)
     ]
     assert sum(right) >= 3

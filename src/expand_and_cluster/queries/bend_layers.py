@@ -147,9 +147,9 @@ class _Reader:
         if flipped is None:
             return opened
         signed = opened.signed(flipped)
-        if not pieces.known:
-            within = self._domain.within(signed.layers[0])
-            self._draws += [] if within is None else [within]
+        first = [] if pieces.known else [self._domain.within(signed.layers[0])]
+        draws = [*first, self._domain.spreading(signed.layers)]
+        self._draws += [draw for draw in draws if draw is not None]
         return signed
 
     def _followed(

@@ -8,15 +8,12 @@ from jaxtyping import Float
 
 from expand_and_cluster.queries.bend_domain import Domain, Draw
 from expand_and_cluster.queries.bend_equations import Bend, Neuron
+from expand_and_cluster.queries.bend_lines import Crossings, Line
 from expand_and_cluster.queries.bend_neurons import Found, distinct, extended
 from expand_and_cluster.queries.bend_walk import is_explained, unexplained_bends
 from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
 from expand_and_cluster.queries.pieces import Pieces
-from expand_and_cluster.queries.proportions import (
-    Line,
-    neurons_of_layer,
-    tell_apart,
-)
+from expand_and_cluster.queries.proportions import Shown, neurons_of_layer, shown, tell_apart
 
 # Lines that are asked at once, and rounds of them without a new neuron after which a layer is done;
 # more where some did not show all of their weights.
@@ -45,6 +42,8 @@ class Survey:
     domain: Domain
     lines: list[Line] = field(default_factory=list)
     pool: list[Bend] = field(default_factory=list)
+    _crossings: Crossings | None = None
+    _shown: dict[int, tuple[Bend, Shown | None]] = field(default_factory=dict)
 
     def look(
         self,
@@ -112,9 +111,23 @@ class Survey:
         """With what the pool shows, which is left with kinks of others."""
         found = list(found)
         self.pool = [bend for bend in self.pool if not extended(pieces, found, bend)]
-        found += neurons_of_layer(pieces, self.pool, self.lines, self.domain.size, last=last)
+        found += neurons_of_layer(self._above(pieces), self._seen(pieces), last=last)
         self.pool = [b for b in self.pool if not self.explained(pieces, found, b.point)]
         return found
+
+    def _above(self, pieces: Pieces) -> Crossings:
+        """What these layers make of all lines; kept until there are others."""
+        if self._crossings is None or self._crossings.pieces is not pieces:
+            self._crossings, self._shown = Crossings(pieces, self.domain.size), {}
+        self._crossings.extend(self.lines)
+        return self._crossings
+
+    def _seen(self, pieces: Pieces) -> list[Shown | None]:
+        """What the kinks of the pool show above these layers, each solved for once."""
+        for bend in self.pool:
+            if id(bend) not in self._shown:
+                self._shown[id(bend)] = bend, shown(pieces, bend)
+        return [self._shown[id(bend)][1] for bend in self.pool]
 
 
 def _across(

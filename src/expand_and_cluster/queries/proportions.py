@@ -8,14 +8,16 @@ Kinks of layers above show weights as well, but of no neuron: along other lines 
 changes its sign where nothing bends.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
-from expand_and_cluster.queries.bend_equations import Bend, Neuron
+from expand_and_cluster.queries.bend_equations import Bend
+from expand_and_cluster.queries.bend_lines import Crossings
 from expand_and_cluster.queries.bend_neurons import Found, solved
-from expand_and_cluster.queries.pieces import ON, Pieces
+from expand_and_cluster.queries.pieces import Pieces
 
 # Condition of the gradients below up to which they can be told apart.
 TOLD_APART = 1e6
@@ -23,38 +25,10 @@ TOLD_APART = 1e6
 BESIDE = 1e-5
 # Sine of the angle up to which what two kinks show is the same, and weights that both must show.
 SAME, COMMON = 1e-4, 2
+# Share of what makes up a bias that is lost in rounding: far out biases are nothing beside it.
+RESOLVED, TINY = 1e-8, float(np.finfo(float).tiny)
 # Kinks that have to agree where nothing bends above.
 AGREED = 3
-# Changes of a pre-activation's sign along lines that decide, and the share that must be kinks: less
-# where a weight was not seen, for then some lie elsewhere.
-DECIDE, CONFIRMED, CONFIRMED_IN_PART = 5, 0.75, 0.5
-
-
-@dataclass(frozen=True)
-class Line:
-    """A line with all kinks that were found on it.
-
-    Attributes:
-        start: Where it begins.
-        way: From there to its end.
-        places: Kinks, 0 at the start and 1 at the end, in order.
-        flat: Whether outputs are constant along each straight stretch, so that nothing that bends
-            there would be seen.
-    """
-
-    start: Float[np.ndarray, " inputs"]
-    way: Float[np.ndarray, " inputs"]
-    places: Float[np.ndarray, " kinks"]
-    flat: Bool[np.ndarray, " stretches"]
-
-    def between(self) -> Float[np.ndarray, "stretches inputs"]:
-        """A point within every straight stretch."""
-        ends = np.concatenate([[0.0], self.places, [1.0]])
-        return self.start + 0.5 * (ends[1:] + ends[:-1])[:, None] * self.way
-
-    def kinks(self) -> Float[np.ndarray, "kinks inputs"]:
-        """The kinks."""
-        return self.start + self.places[:, None] * self.way
 
 
 @dataclass(frozen=True)
@@ -65,35 +39,36 @@ class Shown:
         bend: The kink.
         vector: Weights from neurons below that are on, zero from the others; bias last.
         on: Which are on.
+        size: Length of their activations.
     """
 
     bend: Bend
     vector: Float[np.ndarray, " below_and_one"]
     on: Bool[np.ndarray, " below"]
+    size: float
 
 
 def neurons_of_layer(
-    pieces: Pieces, bends: list[Bend], lines: list[Line], size: float, *, last: bool
+    crossings: Crossings, seen: Sequence[Shown | None], *, last: bool
 ) -> list[Found]:
-    """Neurons of the next layer among those that make these kinks.
+    """Neurons of the next layer among those that make some kinks.
 
     Args:
-        pieces: The layers below, their signs known.
-        bends: Kinks that no known neuron makes.
-        lines: Where neurons have to show themselves.
-        size: Of the inputs.
+        crossings: The layers below, their signs known, on lines where neurons have to show
+            themselves.
+        seen: What kinks show that no known neuron makes.
         last: Whether nothing bends above: then kinks that agree need no confirmation.
     """
-    left = [one for one in (shown(pieces, bend) for bend in bends) if one is not None]
+    left = [one for one in seen if one is not None]
     found: list[Found] = []
     while left:
         group, left = _grouped(left)
         kinks = [one.bend for one in group]
-        got = solved(pieces, kinks)
+        got = solved(crossings.pieces, kinks)
         if got is None:
             continue
         agreed = last and len(kinks) >= AGREED
-        if agreed or is_confirmed(pieces, got, lines, size):
+        if agreed or crossings.confirm(got):
             found.append((got, kinks))
     return found
 
@@ -113,67 +88,55 @@ def shown(pieces: Pieces, bend: Bend) -> Shown | None:
     vector = np.zeros(len(on) + 1)
     vector[:-1][on] = weights
     vector[-1] = -weights @ place.features[on]
-    return Shown(bend, vector, on)
+    return Shown(bend, vector, on, float(np.linalg.norm(place.features[on])))
 
 
 def _grouped(some: list[Shown]) -> tuple[list[Shown], list[Shown]]:
     """All that agree with the first, or with what those show together, and the rest."""
-    group, rest = [some[0]], some[1:]
-    vector, on = some[0].vector, some[0].on
-    grew = True
+    vectors, on = np.array([one.vector for one in some]), np.array([one.on for one in some])
+    sizes = np.array([one.size for one in some])
+    rest = np.ones(len(some), dtype=bool)
+    rest[0] = False
+    vector, seen, grew = vectors[0].copy(), on[0].copy(), True
     while grew:
-        grew, left = False, []
-        for one in rest:
-            factor = _factor(vector, on, one)
-            if factor is None:
-                left.append(one)
-                continue
-            group.append(one)
-            new = one.on & ~on
-            vector = vector.copy()
-            vector[:-1][new] = factor * one.vector[:-1][new]
-            on, grew = on | one.on, True
-        rest = left
-    return group, rest
+        grew = False
+        left = np.flatnonzero(rest)
+        agreeing = np.isfinite(_factors(vector, seen, vectors[left], on[left], sizes[left]))
+        for row in left[agreeing]:
+            one = slice(row, row + 1)
+            factor = float(_factors(vector, seen, vectors[one], on[one], sizes[one])[0])
+            # Others of this turn may have shown weights that it does not agree with.
+            if np.isfinite(factor):
+                new = on[row] & ~seen
+                vector[:-1][new] = factor * vectors[row, :-1][new]
+                seen, grew = seen | on[row], True
+                rest[row] = False
+    kept = [one for one, other in zip(some, rest, strict=True) if not other]
+    return kept, [one for one, other in zip(some, rest, strict=True) if other]
 
 
-def _factor(vector: np.ndarray, on: np.ndarray, one: Shown) -> float | None:
-    """What a kink's weights are to be multiplied by to agree; None if they do not."""
-    common = np.append(on & one.on, True)
-    if common.sum() - 1 < min(COMMON, len(on)):
-        return None
-    # Biases are pre-activations of other neurons: as large as weights times what they weigh.
-    mine, theirs = vector[common], one.vector[common]
-    unit = np.ones(len(mine))
-    unit[-1] = np.linalg.norm(mine[:-1]) / max(abs(mine[-1]), np.finfo(float).tiny)
-    mine, theirs = mine * unit, theirs * unit
-    length = np.linalg.norm(mine) * np.linalg.norm(theirs)
-    if length == 0.0:
-        return None
-    cosine = float(mine @ theirs / length)
-    if 1.0 - cosine**2 > SAME**2:
-        return None
-    return float(mine @ theirs / (theirs @ theirs))
-
-
-def is_confirmed(pieces: Pieces, neuron: Neuron, lines: list[Line], size: float) -> bool:
-    """Whether lines have a kink where this neuron's pre-activation changes its sign."""
-    vector = neuron.vector
-    changes, right = 0, 0
-    for line in lines:
-        middle = pieces.features(line.between()) @ vector[:-1] + vector[-1]
-        hidden = line.flat[1:] | line.flat[:-1]
-        kinks = line.kinks()
-        for turned in np.flatnonzero(middle[1:] * middle[:-1] < 0.0):
-            place = pieces.at(kinks[turned])
-            steep = float(np.linalg.norm(vector[:-1] @ place.tangents))
-            pre = abs(float(vector[:-1] @ place.features + vector[-1]))
-            there = pre < ON * size * steep
-            right += there
-            # Within a stretch on which outputs are constant it might bend unseen.
-            changes += there or not hidden[turned]
-    least = CONFIRMED_IN_PART if neuron.unseen.any() else CONFIRMED
-    return changes >= DECIDE and right >= least * changes
+def _factors(
+    vector: Float[np.ndarray, " below_and_one"],
+    seen: Bool[np.ndarray, " below"],
+    others: Float[np.ndarray, "kinks below_and_one"],
+    on: Bool[np.ndarray, "kinks below"],
+    sizes: Float[np.ndarray, " kinks"],
+) -> Float[np.ndarray, " kinks"]:
+    """What the weights of kinks are to be multiplied by to agree; NaN for those that do not."""
+    common = on & seen
+    enough = common.sum(axis=1) >= min(COMMON, len(seen))
+    mine = np.where(common, vector[:-1], 0.0)
+    theirs = np.where(common, others[:, :-1], 0.0)
+    # Biases are pre-activations of other neurons: as large as weights times what they weigh, but no
+    # smaller than rounding leaves of these.
+    length = np.linalg.norm(mine, axis=1)
+    unit = length / np.maximum(abs(vector[-1]), RESOLVED * sizes * length + TINY)
+    mine = np.column_stack([mine, vector[-1] * unit])
+    theirs = np.column_stack([theirs, others[:, -1] * unit])
+    product, own = np.sum(mine * theirs, axis=1), np.sum(theirs**2, axis=1)
+    lengths = np.sum(mine**2, axis=1) * own
+    same = enough & (lengths > 0.0) & (lengths - product**2 <= SAME**2 * lengths)
+    return np.where(same, product / np.where(own > 0.0, own, 1.0), np.nan)
 
 
 def tell_apart(gradients: Float[np.ndarray, "neurons inputs"]) -> bool:
