@@ -8,7 +8,8 @@ import numpy as np
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job
+from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job, prepare
+from expand_and_cluster.reconstruction.deep_completion import CompletedLayers, complete_layers
 from expand_and_cluster.reconstruction.deep_consensus import IMITATES
 from expand_and_cluster.reconstruction.layerwise import LayerwiseSearch
 from expand_and_cluster.reconstruction.layerwise_outcome import (
@@ -27,6 +28,7 @@ from expand_and_cluster.verdict.deep_conditioning import all_held, analyse_deep_
 from expand_and_cluster.verdict.deep_judgement import (
     find_layer_support,
     judge_layers,
+    judge_over_all_inputs,
     loose_neurons,
 )
 from expand_and_cluster.verdict.judgement import Finding, Support
@@ -89,9 +91,14 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         support=support,
         fitted=outcome.exact,
     )
-    raw = standard.restore(network).at_rest().uncentred(request.named)
+    raw, center = standard.restore(network).at_rest(), standard.input_center
+    completed = _completed(raw, job)
+    if completed is not None:
+        raw, finding = completed.network, judge_over_all_inputs(finding, completed)
+        center = np.zeros(len(finding.masked))
+    raw = raw.uncentred(request.named)
     if finding.masked.any():
-        raw = hold(raw, finding.masked, standard.input_center)
+        raw = hold(raw, finding.masked, center)
     doubtful = () if finding.identified else loose_neurons(network, conditioning, floor)
     first = next((stage for stage in outcome.stages if stage.layer == 0), None)
     return Recovery(
@@ -109,10 +116,27 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         },
         rejected=_rejected(outcome, network, support, doubtful),
         masked_inputs=finding.masked,
-        held_inputs=np.where(finding.masked, standard.input_center, 0.0),
+        held_inputs=np.where(finding.masked, center, 0.0),
         curves=curves_of([stage.fit for stage in outcome.stages], held_out),
         expansion=expansion,
         clustering=None if first is None else clustering_of(first.population, first.consensus),
+    )
+
+
+def _completed(within: Network, job: Job) -> CompletedLayers | None:
+    """The network over all inputs, where it was looked for within a subspace of them."""
+    answers = job.answers
+    if answers.subspace is None or answers.whole is None:
+        return None
+    whole = prepare(answers.whole, job.request.seed, job.reader)
+    return complete_layers(
+        answers.subspace.lift(within),
+        whole.training,
+        whole.held_out,
+        whole.standard,
+        known=answers.subspace.root,
+        noise=whole.noise,
+        report=job.request.progress,
     )
 
 

@@ -18,7 +18,8 @@ from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.one_layer import recover_one_layer
 from expand_and_cluster.preparation import Job, prepare
-from expand_and_cluster.queries.asking import Answers, ask_all
+from expand_and_cluster.queries.answers import Answers
+from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.reading import Reader
@@ -180,17 +181,17 @@ def _recover_named(job: Job) -> Recovery:
 
 def _width(job: Job) -> int | None:
     """Width of the students, where no expansion has to find it."""
-    if job.request.width is None and job.answers.subspace is not None:
-        return STUDENTS_PER_DIRECTION * job.answers.subspace.rank
-    draft, known = job.answers.draft, job.answers.first_layer
-    if job.request.width is None and job.request.hidden_layers > 1:
+    if job.request.width is not None:
+        return job.request.width
+    draft, known, subspace = job.answers.draft, job.answers.first_layer, job.answers.subspace
+    if job.request.hidden_layers > 1:
         if draft is not None:
             return STUDENTS_PER_NEURON * max(draft.hidden_widths)
         if known is not None:
             # Two layers that are as wide as the first are wide enough; more cost too much.
             spare = STUDENTS_PER_NEURON if job.request.hidden_layers == 2 else 1
             return spare * len(known)
-    return job.request.width
+    return None if subspace is None else STUDENTS_PER_DIRECTION * subspace.rank
 
 
 def _claim(store: Checkpoint, request: Request) -> None:
@@ -243,9 +244,8 @@ def _answers(request: Request, reader: Reader) -> Answers:
         max_queries=request.max_queries,
         activation=request.activation,
         reader=reader,
-        # Within the subspace only networks with one hidden layer are completed, of one activation.
-        find_subspace=request.hidden_layers == 1
-        and not (request.activation and request.activation.kinds),
+        # Within the subspace only networks of one activation are completed.
+        find_subspace=not (request.activation and request.activation.kinds),
         hidden_layers=request.hidden_layers,
         report=request.progress,
     )

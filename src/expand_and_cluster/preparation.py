@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.queries.asking import Answers
+from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.validation import Request

@@ -5,11 +5,14 @@ units of a pre-activation, however far out the question lies.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
+import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activation import Activation
+from expand_and_cluster.core.symmetry import Symmetry
 
 # Pre-activations at which lines are taken, and how straight values must be there, relative to their
 # size.
@@ -45,6 +48,10 @@ class Asymptotes:
         """How much steeper the upper line is."""
         return self.slopes[1] - self.slopes[0]
 
+    def hard(self) -> Activation:
+        """The same slopes with a kink at zero: what a network of such neurons is far out."""
+        return _hard(*self.slopes)
+
     def lines(self, beyond: Float[np.ndarray, " values"]) -> Float[np.ndarray, " values"]:
         """The lines at pre-activations counted from where they meet."""
         return self.value + np.where(beyond > 0.0, self.slopes[1], self.slopes[0]) * beyond
@@ -55,6 +62,16 @@ class Asymptotes:
         near = np.clip(beyond, -self.reach, self.reach)
         more = self.activation.values(self.meeting + near) - self.lines(near)
         return np.where(np.abs(beyond) < self.reach, more, 0.0)
+
+
+@lru_cache(maxsize=64)
+def _hard(down: float, up: float) -> Activation:
+    return Activation(
+        f"slopes {down:.3g} and {up:.3g}",
+        lambda z: jnp.where(z > 0.0, up * z, down * z),
+        lambda z: jnp.where(z > 0.0, up, down),
+        Symmetry(),
+    )
 
 
 def asymptotes_of(activation: Activation) -> Asymptotes | None:

@@ -20,9 +20,10 @@ from expand_and_cluster.queries.bend_places import bends_between
 from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.queries.pieces import Bends, Pieces
 
-# Distance at which kinks are looked at, in units of that of questions: far enough apart, and near
-# enough for answers to show what is soft about them to ten digits.
-DISTANCE = 1e5
+# Distance at which kinks are looked at, in units of that of questions: far enough out for some
+# kinks of each neuron to stand alone, and near enough for what was read, right to some eight
+# digits, to tell biases to some five.
+DISTANCE = 3e3
 # Inputs among which places are looked for, places for each neuron, and those that are asked.
 AMONG, PLACES, ASKED = 2048, 24, 3
 # Share of the room around a kink up to which answers are asked, halvings of it on either side, and
@@ -70,7 +71,9 @@ def with_lengths(
         asymptotes: Of the activation.
         domain: Where questions usually come from.
     """
-    none = [Bends(layer.weight, np.zeros(len(layer.bias))) for layer in read.layers[:-1]]
+    none = [
+        Bends(np.asarray(layer.weight), np.zeros(len(layer.bias))) for layer in read.layers[:-1]
+    ]
     pieces = Pieces(domain.inputs, asymptotes.slopes, tuple(none))
     profiles = _profiles(pieces, domain)
     rows = [one.point + one.places[:, None] * one.way for one in profiles]

@@ -25,7 +25,9 @@ WIDER_OUTPUTS = 1.5
 # Rows on which output weights are solved for: for every feature, and at least.
 ROWS_PER_FEATURE, LEAST_ROWS = 8, 16_384
 # Lines between inputs that are explained and others, and how often what is missing is looked for.
-REPAIR_LINES, REPAIRS = 8, 12
+REPAIR_LINES, REPAIRS = 8, 20
+# Share of the answers that may be lost to signs, and signs that are turned to win them back.
+UNSIGNED, MOST_TURNED = 1e-3, 4
 
 
 @dataclass(frozen=True)
@@ -63,30 +65,64 @@ def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
             break
         found = _repaired(survey, below, found, points, right)
         above, right = regressed(with_open(below, found), points, answers)
-        needed = _needed(with_open(below, found), points[right], answers[right])
-        if not needed.all():
-            found = [one for one, kept in zip(found, needed, strict=True) if kept]
-            above, right = regressed(with_open(below, found), points, answers)
+        found = _thinned(below, found, points[right], answers[right])
+        above, right = regressed(with_open(below, found), points, answers)
+    if right.sum() >= LEAST_RIGHT * len(right):
+        found = _thinned(below, found, points[right], answers[right])
     pieces = with_open(below, found)
+    above, right = regressed(pieces, points, answers)
+    explained = float(np.mean(right))
     none = np.zeros((len(above), len(found)), dtype=bool)
     flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))
     if flipped is None:
-        return Outputs(None, None, float(np.mean(right)))
-    pieces = pieces.signed(flipped)
-    last, right = regressed(pieces, points, answers)
+        return Outputs(None, None, explained)
+    last, right = _signed(pieces, flipped, points, answers, explained)
     share = float(np.mean(right))
-    if share < LEAST_RIGHT:
-        return Outputs(None, Bends(last[:, :-1], last[:, -1]), share)
-    return Outputs(pieces, Bends(last[:, :-1], last[:, -1]), share)
+    bends = Bends(last[:, :-1], last[:, -1])
+    return Outputs(None if share < LEAST_RIGHT else pieces.signed(flipped), bends, share)
 
 
-def _needed(
-    pieces: Pieces, points: Float[np.ndarray, "rows inputs"], answers: np.ndarray
-) -> Bool[np.ndarray, " open"]:
-    """Neurons of the open layer without which these answers are explained less well.
+def _signed(
+    pieces: Pieces,
+    flipped: Bool[np.ndarray, " open"],
+    points: Float[np.ndarray, "rows inputs"],
+    answers: Float[np.ndarray, "rows outputs"],
+    explained: float,
+) -> tuple[Float[np.ndarray, "outputs features_and_one"], Bool[np.ndarray, " rows"]]:
+    """Output weights with these signs; single ones are turned, in place, while it explains more.
+
+    Args:
+        pieces: All hidden layers, the last of them open.
+        flipped: Neurons whose sign is the opposite.
+        points: Inputs.
+        answers: Outputs there.
+        explained: Share of these that is explained while signs are open.
+    """
+    last, right = regressed(pieces.signed(flipped), points, answers)
+    for _ in range(MOST_TURNED):
+        if np.mean(right) >= explained - UNSIGNED:
+            break
+        tried = []
+        for index in range(len(flipped)):
+            turned = flipped.copy()
+            turned[index] = not turned[index]
+            tried.append(regressed(pieces.signed(turned), points, answers))
+        best = int(np.argmax([each.sum() for _, each in tried]))
+        if tried[best][1].sum() <= right.sum():
+            break
+        flipped[best] = not flipped[best]
+        last, right = tried[best]
+    return last, right
+
+
+def _thinned(
+    below: Pieces, found: list[Found], points: Float[np.ndarray, "rows inputs"], answers: np.ndarray
+) -> list[Found]:
+    """The neurons without which these answers are explained less well.
 
     One with a few wrong weights, from kinks of two, stands beside the right ones.
     """
+    pieces = with_open(below, found)
     features = np.column_stack([pieces.features(points), np.ones(len(points))])
     size = EXPLAINED * float(np.std(answers))
     needed = np.ones(pieces.top, dtype=bool)
@@ -95,7 +131,7 @@ def _needed(
         some = features[:, np.append(needed, np.ones(features.shape[1] - pieces.top, dtype=bool))]
         weights = np.linalg.lstsq(some, answers, rcond=1e-12)[0]
         needed[index] = bool(np.abs(some @ weights - answers).max() > size)
-    return needed
+    return [one for one, kept in zip(found, needed, strict=True) if kept]
 
 
 def _repaired(

@@ -37,6 +37,12 @@ class Sampler(Protocol):
         ...
 
 
+def described(sampler: Sampler) -> Any:
+    """A sampler in plain JSON values."""
+    describe = getattr(sampler, "describe", None)
+    return describe() if describe else repr(sampler)
+
+
 @dataclass(frozen=True, eq=False, init=False)
 class Gaussian:
     """Independent normal inputs, the same standard deviation for all.

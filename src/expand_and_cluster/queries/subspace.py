@@ -107,6 +107,12 @@ class Subspace:
         """Inputs at these coordinates."""
         return self.center + coordinates @ self.root.T
 
+    def beside(self, inputs: Float[np.ndarray, "rows inputs"]) -> np.ndarray:
+        """What of inputs, less the center, the coordinates do not show."""
+        unit = self.root / np.linalg.norm(self.root, axis=0)
+        off = inputs - self.center
+        return off - (off @ unit) @ unit.T
+
     def lift(self, network: Network) -> Network:
         """The network over all inputs that sees only these coordinates of them."""
         # z = project @ (x - center)

@@ -6,6 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.reconstruction.deep_completion import CompletedLayers
 from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.verdict.conditioning import Conditioning
 from expand_and_cluster.verdict.deep_conditioning import DeepConditioning
@@ -85,6 +86,36 @@ def judge_layers(
         skip_left=0.0,
         fitted=fitted,
         spare=any(len(rows) for rows in loose_neurons(network, conditioning, noise)[1:]),
+    )
+
+
+def judge_over_all_inputs(finding: Finding, completed: CompletedLayers) -> Finding:
+    """What was found within a subspace of the inputs holds for all of them, or abstain.
+
+    Args:
+        finding: On the network within the subspace.
+        completed: The network over all inputs.
+    """
+    exact = completed.fitted and completed.held_out <= NOISE_FACTOR * completed.floor
+    known = exact and completed.loose <= WEIGHT_TOLERANCE
+    source = "rounding" if exact else f"above what rounding explains ({completed.floor:.1e})"
+    reasons = [
+        *finding.reasons,
+        f"over all inputs the error on held-out pairs is {completed.held_out:.1e} of the outputs' "
+        f"spread, {source}",
+    ]
+    if exact:
+        reasons.append(
+            f"the pairs over all inputs hold weights to {completed.loose:.0e} of their neuron"
+        )
+    if finding.masked.any():
+        reasons.append("some of the directions that outputs depend on are not determined")
+    identified = finding.identified and known and not finding.masked.any()
+    return Finding(
+        identified,
+        finding.confidence if identified else min(finding.confidence, 0.4),
+        tuple(reasons),
+        np.zeros(completed.network.layers[0].weight.shape[1], dtype=bool),
     )
 
 
