@@ -114,7 +114,7 @@ def test_a_first_layer_that_saturates_is_read_far_out():
     ("inputs", "most", "note"),
     [
         (Uniform(5, -1.0, 1.0), 2_000, "questions may not lie far out"),
-        (Gaussian(5), 600, "too few questions to read the first layer"),
+        (Gaussian(5), 600, "too few questions to read layers off"),
     ],
 )
 def test_where_the_first_layer_is_not_read_it_says_so(inputs, most, note):

@@ -104,7 +104,8 @@ class Domain:
     def _is_free(self, layer: Bends) -> bool:
         """Whether there are inputs for all pre-activations of a first layer."""
         values = np.linalg.svd(layer.weight, compute_uv=False)
-        return len(layer.weight) <= self.inputs and values[-1] >= INDEPENDENT * values[0]
+        independent = values[-1] >= INDEPENDENT * values[0]
+        return bool(len(layer.weight) <= self.inputs and independent)
 
     def _spread_of(self, layer: Bends) -> Float[np.ndarray, " neurons"]:
         return np.asarray((self.wide(SOME) @ layer.weight.T).std(axis=0))
