@@ -24,8 +24,8 @@ from expand_and_cluster.queries.pieces import Bends, Pieces
 # kinks of each neuron to stand alone, and near enough for what was read, right to some eight
 # digits, to tell biases to some five.
 DISTANCE = 3e3
-# Inputs among which places are looked for, places for each neuron, and those that are asked.
-AMONG, PLACES, ASKED = 2048, 24, 3
+# Inputs among which places are looked for, places for each neuron, and lengths that are wanted.
+AMONG, PLACES, WANTED = 8192, 24, 3
 # Share of the room around a kink up to which answers are asked, halvings of it on either side, and
 # those of them that the straight lines are taken from.
 ROOM, HALVINGS, STRAIGHT = 0.5, 36, 2
@@ -75,17 +75,28 @@ def with_lengths(
         Bends(np.asarray(layer.weight), np.zeros(len(layer.bias))) for layer in read.layers[:-1]
     ]
     pieces = Pieces(domain.inputs, asymptotes.slopes, tuple(none))
-    profiles = _profiles(pieces, domain)
-    rows = [one.point + one.places[:, None] * one.way for one in profiles]
-    answers = ask(np.concatenate(rows)).reshape(len(profiles), len(profiles[0].places), -1)
-    count = sum(read.hidden_widths)
-    factors: list[list[float]] = [[] for _ in range(count)]
-    points: list[list[np.ndarray]] = [[] for _ in range(count)]
-    for one, own in zip(profiles, answers, strict=True):
-        shape = _shape(one, own, asymptotes)
-        if shape is not None:
-            factors[one.neuron].append(shape[0] / one.steep)
-            points[one.neuron].append(one.point + shape[1] * one.way)
+    waiting = _profiles(pieces, domain)
+    factors: list[list[float]] = [[] for _ in waiting]
+    points: list[list[np.ndarray]] = [[] for _ in waiting]
+    while True:
+        # Where neurons above are off outputs do not bend, and another place is asked.
+        some = [
+            one
+            for own, known in zip(waiting, factors, strict=True)
+            for one in own[: WANTED - len(known)]
+        ]
+        if not some:
+            break
+        rows = [one.point + one.places[:, None] * one.way for one in some]
+        answers = ask(np.concatenate(rows)).reshape(len(some), len(some[0].places), -1)
+        waiting = [
+            own[max(WANTED - len(known), 0) :] for own, known in zip(waiting, factors, strict=True)
+        ]
+        for one, own in zip(some, answers, strict=True):
+            shape = _shape(one, own, asymptotes)
+            if shape is not None:
+                factors[one.neuron].append(shape[0] / one.steep)
+                points[one.neuron].append(one.point + shape[1] * one.way)
     silent = sum(not each for each in factors)
     if silent:
         return None, f"{silent} neurons show no length"
@@ -93,24 +104,25 @@ def with_lengths(
     return _with_outputs(ask, layers, read, asymptotes, domain), ""
 
 
-def _profiles(pieces: Pieces, domain: Domain) -> list[Profile]:
-    """For every neuron the kinks of its own that have most room."""
+def _profiles(pieces: Pieces, domain: Domain) -> list[list[Profile]]:
+    """For every neuron some kinks of its own, those with most room first."""
     points = DISTANCE * domain.wide(AMONG)
-    found = []
+    found: list[list[Profile]] = []
     for index, pre in enumerate(pieces.pre(points).T):
         on, off = np.flatnonzero(pre > 0.0), np.flatnonzero(pre <= 0.0)
+        found.append([])
         if not len(on) or not len(off):
             continue
         ends = (points[some[domain.rng.integers(len(some), size=PLACES)]] for some in (on, off))
-        own = []
         for point in bends_between(pieces, index, *ends):
             place = pieces.at(point)
             steep = float(np.linalg.norm(place.slopes[index]))
             if steep > 0.0:
                 room = float(np.delete(place.distances(), index).min(initial=np.inf))
                 way = place.slopes[index] / steep
-                own.append(Profile(index, point, way, steep, min(room, DISTANCE * domain.spread)))
-        found += sorted(own, key=lambda one: -one.room)[:ASKED]
+                room = min(room, DISTANCE * domain.spread)
+                found[-1].append(Profile(index, point, way, steep, room))
+        found[-1].sort(key=lambda one: -one.room)
     return found
 
 
