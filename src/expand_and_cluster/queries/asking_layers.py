@@ -134,6 +134,8 @@ def ask_layers(
         reader,
         report,
         scaled=scaled,
+        # Outputs depend on no more directions than the first layer has neurons.
+        least=0 if subspace is None else subspace.rank,
     )
     if read.note:
         notes |= {"draft": read.note, "draft_queries": before - budget.left}
@@ -210,6 +212,7 @@ def _read(
     report: Reporter,
     *,
     scaled: bool,
+    least: int,
 ) -> _Read:
     """Read off what can be."""
     kinked = activation is not None and has_kink(activation)
@@ -222,7 +225,7 @@ def _read(
         if reader.precision(limit.ask(sampler.draw(FEW, rng))) != np.float64:
             return _Read("answers are too coarse to read layers off", sampler)
         if soft is not None:
-            return _read_softly(limit, sampler, soft, hidden_layers, rng, report)
+            return _read_softly(limit, sampler, soft, hidden_layers, rng, report, least=least)
         if bounded:
             return _read_first(limit, sampler, activation, rng, report)
         if isinstance(sampler, Gaussian) and not scaled:
@@ -236,6 +239,7 @@ def _read(
         hidden_layers,
         rng,
         max_queries=limit.left,
+        least=least,
         report=report,
     )
     return _Read(read.note, sampler, read.network, places=read.places, complete=read.complete)
@@ -248,6 +252,8 @@ def _read_softly(
     hidden_layers: int,
     rng: np.random.Generator,
     report: Reporter,
+    *,
+    least: int,
 ) -> _Read:
     """All layers of a network whose kinks are soft, far out first, then in their lengths.
 
@@ -269,6 +275,7 @@ def _read_softly(
         hidden_layers,
         rng,
         max_queries=limit.left,
+        least=least,
         report=report,
     )
     if read.network is None:

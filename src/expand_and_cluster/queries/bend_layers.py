@@ -73,6 +73,7 @@ def read_layers(
     rng: np.random.Generator,
     *,
     max_queries: int,
+    least: int = 0,
     report: Reporter = silent,
 ) -> BendDraft:
     """Read all layers of a piecewise linear network.
@@ -84,10 +85,11 @@ def read_layers(
         hidden_layers: Number of hidden layers; widths are found.
         rng: Source of randomness.
         max_queries: Rows that may be asked.
+        least: Neurons that the first layer has at least.
         report: Told about every round of lines.
     """
     limit = Limit(ask, max_queries)
-    reader = _Reader(limit.ask, Domain.of(draw, rng), activation, report)
+    reader = _Reader(limit.ask, Domain.of(draw, rng), activation, least, report)
     try:
         network, note = reader.run(hidden_layers)
     except SpentError:
@@ -96,8 +98,10 @@ def read_layers(
 
 
 class _Reader:
-    def __init__(self, ask: Ask, domain: Domain, activation: Activation, report: Reporter) -> None:
-        self._ask, self._domain = ask, domain
+    def __init__(
+        self, ask: Ask, domain: Domain, activation: Activation, least: int, report: Reporter
+    ) -> None:
+        self._ask, self._domain, self._least = ask, domain, least
         self._activation, self._report = activation, report
         self._survey = Survey(ask, domain)
         self._draws: list[Draw] = [domain.wide]
@@ -133,7 +137,8 @@ class _Reader:
         if pieces.open is not None:
             return self._followed(pieces, [], hidden, last=last)
         legible = not pieces.known or self._survey.is_legible(pieces)
-        found = self._survey.layer(pieces, self._draws, last=last)
+        least = 0 if pieces.known else self._least
+        found = self._survey.layer(pieces, self._draws, last=last, least=least)
         self._tell(len(pieces.known) + 1, found)
         # Nothing bends above the last layer: what is left is of neurons seldom seen.
         if pieces.known and self._survey.pool and (last or not legible):

@@ -85,17 +85,22 @@ class Survey:
         told = [tell_apart(pieces.at(bend.point).tangents) for bend in self.pool]
         return bool(told) and float(np.mean(told)) >= LEGIBLE
 
-    def layer(self, pieces: Pieces, draws: Sequence[Draw], *, last: bool) -> list[Found]:
+    def layer(
+        self, pieces: Pieces, draws: Sequence[Draw], *, last: bool, least: int = 0
+    ) -> list[Found]:
         """Neurons of the next layer, from single kinks, until some rounds bring no new one.
 
         Args:
             pieces: The layers below, their signs known.
             draws: Where lines begin and end; every round takes some of each.
             last: Whether there is no layer above.
+            least: Neurons that it has at least; longer is looked for others below that.
         """
         found = self.found(pieces, [], last=last)
         quiet = 0
-        while quiet < QUIET or (quiet < PATIENT and any(one.unseen.any() for one, _ in found)):
+        while quiet < QUIET or (
+            quiet < PATIENT and (len(found) < least or any(one.unseen.any() for one, _ in found))
+        ):
             before = len(found)
             for draw in draws:
                 self.look(draw(LINES), draw(LINES), pieces, found)

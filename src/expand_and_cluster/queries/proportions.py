@@ -25,8 +25,9 @@ TOLD_APART = 1e6
 BESIDE = 1e-5
 # Sine of the angle up to which what two kinks show is the same, and weights that both must show.
 SAME, COMMON = 1e-4, 2
-# Share of what makes up a bias that is lost in rounding: far out biases are nothing beside it.
-RESOLVED, TINY = 1e-8, float(np.finfo(float).tiny)
+# Share of what makes up a bias, relative to which it is compared at least: far out biases are
+# nothing beside it.
+RESOLVED, TINY = 1e-2, float(np.finfo(float).tiny)
 # Kinks that have to agree where nothing bends above.
 AGREED = 3
 
