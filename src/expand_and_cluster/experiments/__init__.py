@@ -7,6 +7,7 @@ from expand_and_cluster.experiments import (
     auto_activation,
     chosen_queries,
     convolutions,
+    deep_images,
     depth,
     every_activation,
     given_data,
@@ -39,6 +40,7 @@ _ALL = (
     noisy_answers.NOISE,
     depth.EXPERIMENT,
     depth.ASKING_EXPERIMENT,
+    deep_images.EXPERIMENT,
     convolutions.EXPERIMENT,
 )
 

@@ -45,6 +45,8 @@ NEAR = 1e-5
 THINNED = 1e-18
 # Steps of polishing before that: near a minimum a few suffice, and in a flat valley none do.
 WIDE_STEPS = 60
+# Damping that polishing begins with: of students, and of what was read off and is nearly right.
+DAMPING, READ_DAMPING = 1e-4, 1e-8
 # Samples that networks are polished on.
 MOST_SAMPLES = 6000
 
@@ -110,7 +112,7 @@ class LayerwiseSearch:
         """Rebuild until a network is exact and held, or no rounds or time are left."""
         if self._draft is not None:
             self._report(Progress("rebuild", 0, None, note="read off kinks"))
-            self._finish(self._draft, "network read off kinks")
+            self._finish(self._draft, "network read off kinks", damping=READ_DAMPING)
             # What no pair holds no student holds either.
             if self.outcome.exact or self._late():
                 return self.outcome
@@ -188,13 +190,13 @@ class LayerwiseSearch:
             return None
         return ground_of(stage.consensus, stage.population, below, self.activation, width)
 
-    def _finish(self, start: Network, source: str) -> None:
+    def _finish(self, start: Network, source: str, damping: float = DAMPING) -> None:
         """Polish, and if next to nothing is left of the error, take out what is to spare."""
         bench = self.bench
         now = bench.score(start)
         # Near rounding, wide students only creep: what is to spare keeps them from the floor.
         if now.loss > THINNED:
-            now = bench.polish(now, steps=WIDE_STEPS, stage="polish all layers")
+            now = bench.polish(now, steps=WIDE_STEPS, damping=damping, stage="polish all layers")
         removals: tuple[DeepRemoval, ...] = ()
         if bench.at_floor(now) or now.loss <= THINNED:
             now, removals = prune_layers(bench, now, thorough=False)

@@ -87,7 +87,7 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_given(row) for row in rows]
     if name == "convolutions":
         return list(rows)
-    if name in ("deep", "deep-queries"):
+    if name in ("deep", "deep-queries", "deep-images"):
         return [_deep(row) for row in rows]
     if name == "query-curve":
         return [_counted(row) for row in sorted(rows, key=lambda row: row["queries"])]
