@@ -298,3 +298,39 @@ def test_lift_keeps_deeper_layers():
     np.testing.assert_allclose(lifted(subspace.place(coordinates)), within(coordinates), atol=1e-13)
     assert isinstance(lifted.layers[0], Layer)
     assert lifted.widths == (5, 3, 2, 1)
+
+
+def test_a_direction_that_other_layers_hide_is_found():
+    """A neuron of the first layer that passes through one that is seldom on."""
+    rng = np.random.default_rng(0)
+    first = rng.normal(size=(4, 20))
+    second = np.abs(rng.normal(size=(3, 4)))
+    second[:, 3] = 0.0
+    second[2] = [-1.0, -1.0, -1.0, 1.0]
+    network = Network.from_arrays(
+        [
+            (first, np.zeros(4)),
+            (second, np.array([0.0, 0.0, -9.0])),
+            (np.ones((1, 3)), np.zeros(1)),
+        ],
+        "relu",
+    )
+    asked = []
+
+    def ask(rows):
+        asked.append(len(rows))
+        return network(rows)
+
+    ranks = [
+        examine_subspace(
+            ask,
+            Gaussian(20, 1.0),
+            np.random.default_rng(2),
+            max_queries=10_000,
+            kinked=True,
+            hidden_layers=layers,
+        )
+        for layers in (1, 2)
+    ]
+    assert [each.subspace.rank for each in ranks if each.subspace is not None] == [3, 4]
+    assert sum(asked) == sum(each.queries for each in ranks)

@@ -64,6 +64,7 @@ def recover_untrained(task: Task) -> Row:
         seed=task["seed"],
     )
     scale = recovery.settings["sampler"]["scale"]
+    scale *= recovery.settings.get("widened_within_the_subspace", 1.0)
     inputs = scale * np.random.default_rng(task["seed"]).standard_normal((UNSEEN, widths[0]))
     visible = reduce(teacher, inputs, error=0.0).network
     return _row(task, recovery, visible, inputs) | {"teacher": list(teacher.hidden_widths)}

@@ -114,6 +114,7 @@ def ask_layers(
             max_queries=budget.left,
             wider=not scaled,
             kinked=activation is None or sharp,
+            hidden_layers=hidden_layers,
             precision_of=reader.precision,
             usable=reader.usable,
             report=report,
@@ -151,7 +152,12 @@ def ask_layers(
         rows = place(drawn[rng.integers(len(drawn), size=over)])
         rows = rows + subspace.beside(sampler.draw(over, rng))
         whole = QueryPairs.adopt(rows, ask(rows))
-        notes |= {"questions_within_the_subspace": count, "questions_over_all_inputs": over}
+        assert isinstance(read.sampler, Gaussian)
+        notes |= {
+            "questions_within_the_subspace": count,
+            "questions_over_all_inputs": over,
+            "widened_within_the_subspace": read.sampler.scale,
+        }
     return Answers(
         pairs,
         subspace,

@@ -52,6 +52,11 @@ WORTHWHILE = 0.75
 # neurons that are flat at some points (with relu, at half of them) are seen at others.
 MORE_POINTS = 1.5
 LEAST_POINTS = 12
+# Pairs of inputs, in a domain wider by this, between which outputs must not change beside the
+# subspace; change, relative to the outputs' spread, that counts; places of change that are looked
+# at, each found by halving.
+CHECKS, WIDE, BLIND, SPOTS, HALVINGS = 256, 3.0, 2e-5, 4, 10
+LOOKED = 2 * CHECKS + SPOTS * HALVINGS
 # How much wider questions spread within the subspace than the Gaussian does, where its scale was
 # found and not given: with nothing else in the question, neurons may bend well within reach.
 # Measured for eight activations on 784-64-10: each student holds 62 to 64 of the 64 neurons; with
@@ -159,6 +164,7 @@ def examine_subspace(
     max_queries: int,
     wider: bool = True,
     kinked: bool = False,
+    hidden_layers: int = 1,
     precision_of: Callable[[Values], np.dtype[Any] | None] | None = None,
     usable: Callable[[Values], Bool[np.ndarray, " rows"]] | None = None,
     report: Reporter = silent,
@@ -172,6 +178,7 @@ def examine_subspace(
         max_queries: Budget of the whole recovery; two thirds of it at most are spent here.
         wider: Whether questions within the subspace may spread wider than the Gaussian.
         kinked: Whether the neurons bend only in kinks, as those of relu.
+        hidden_layers: How many there are: of several, neurons may hide those below them.
         precision_of: Precision of answers, None if they are too coarse to take differences of;
             left out, they are looked at.
         usable: Which answers tell anything; a point with others is left out. Left out, all do.
@@ -187,8 +194,9 @@ def examine_subspace(
     answers: list[np.ndarray] = []
     step, spent, enough = 0.0, 0, most
     found: tuple[np.ndarray, np.ndarray, float] | None = None
+    spots: list[np.ndarray] = []
     for point in range(1, most + 1):
-        center = sampler.draw(1, rng)
+        center = spots.pop()[None] if spots else sampler.draw(1, rng)
         base = ask(center)
         precision = (precision_of or _look)(base)
         if precision is None:
@@ -211,8 +219,13 @@ def examine_subspace(
         if found is not None:
             wanted = int(np.ceil(MORE_POINTS * found[0].shape[1] / base.shape[1]))
             enough = min(most, max(LEAST_POINTS, wanted))
-        if found is not None and point >= enough:
-            break
+        if found is not None and point >= enough and not spots:
+            if kinked and hidden_layers > 1 and spent + LOOKED <= SHARE_OF_BUDGET * max_queries:
+                spots, asked = _blind_spots(ask, sampler, found[0], rng)
+                spent += asked
+            if not spots:
+                break
+            found = None
         if found is None and len(gradients) >= size + SURPLUS:
             break
     if found is None and len(gradients) < size + SURPLUS:
@@ -233,6 +246,32 @@ def examine_subspace(
     return Examined(subspace, spent)
 
 
+def _blind_spots(
+    ask: Ask, sampler: Gaussian, basis: Float[np.ndarray, "inputs rank"], rng: np.random.Generator
+) -> tuple[list[Float[np.ndarray, " inputs"]], int]:
+    """Points at which outputs change along other directions, and the rows that were asked.
+
+    Where neurons bend in kinks, and others above them are off, gradients at a few points may show
+    no trace of a neuron. Two questions tell whether outputs change between two inputs.
+    """
+    starts, moves = (WIDE * (sampler.draw(CHECKS, rng) - sampler.center) for _ in range(2))
+    moves -= (moves @ basis) @ basis.T
+    starts += sampler.center
+    first, last = ask(starts), ask(starts + moves)
+    changes = np.abs(last - first).max(axis=1) > BLIND * float(np.abs(first - first.mean(0)).max())
+    found, asked = [], 2 * CHECKS
+    for row in np.flatnonzero(changes)[:SPOTS]:
+        ends, values = [starts[row], starts[row] + moves[row]], [first[row], last[row]]
+        for _ in range(HALVINGS):
+            middle = 0.5 * (ends[0] + ends[1])
+            value = ask(middle[None])[0]
+            asked += 1
+            near = int(np.abs(value - values[0]).max() > np.abs(values[1] - value).max())
+            ends[near], values[near] = middle, value
+        found.append(0.5 * (ends[0] + ends[1]))
+    return found, asked
+
+
 def _look(answers: Values) -> np.dtype[Any]:
     single = np.array_equal(answers, answers.astype(np.float32))
     return np.dtype(np.float32 if single else np.float64)
@@ -245,7 +284,7 @@ def _span(
     _, values, right = np.linalg.svd(gradients, full_matrices=False)
     if not values[0] > 0:
         return None
-    values = np.maximum(values, np.finfo(np.float64).tiny)
+    values = np.maximum(values, np.finfo(np.float64).eps ** 2 * values[0])
     ratios = values[:-1] / values[1:]
     # What lies at rounding itself has gaps too, which mean nothing.
     edges = np.where(values[: len(ratios)] > ROUNDING * values[0], ratios, 0.0)
