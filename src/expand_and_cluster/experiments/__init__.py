@@ -7,6 +7,7 @@ from expand_and_cluster.experiments import (
     auto_activation,
     chosen_queries,
     convolutions,
+    cost,
     deep_images,
     depth,
     every_activation,
@@ -41,6 +42,7 @@ _ALL = (
     depth.EXPERIMENT,
     depth.ASKING_EXPERIMENT,
     deep_images.EXPERIMENT,
+    cost.EXPERIMENT,
     convolutions.EXPERIMENT,
 )
 

@@ -105,6 +105,8 @@ class _Reader:
         self._activation, self._report = activation, report
         self._survey = Survey(ask, domain)
         self._draws: list[Draw] = [domain.wide]
+        # Where all of the first layer is on and gradients above it can be told apart.
+        self._clear: Draw = domain.wide
         self.places: Float[np.ndarray, "rows inputs"] | None = None
         self.progress = "the first layer"
         self.complete = False
@@ -148,13 +150,15 @@ class _Reader:
     def _with_signs(self, pieces: Pieces, found: list[Found]) -> Pieces:
         """One layer more; its signs open where outputs do not tell them at its kinks."""
         opened = with_open(pieces, found)
-        flipped = flips_told(self._survey, opened, found, self._draws[-1])
+        flipped = flips_told(self._survey, opened, found, self._clear)
         if flipped is None:
             return opened
         signed = opened.signed(flipped)
-        first = [] if pieces.known else [self._domain.within(signed.layers[0])]
-        draws = [*first, self._domain.spreading(signed.layers)]
-        self._draws += [draw for draw in draws if draw is not None]
+        if not pieces.known and (within := self._domain.within(signed.layers[0])) is not None:
+            self._clear = within
+            self._draws.append(within)
+        spreading = self._domain.spreading(signed.layers)
+        self._draws += [] if spreading is None else [spreading]
         return signed
 
     def _followed(

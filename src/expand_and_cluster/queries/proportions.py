@@ -23,8 +23,9 @@ from expand_and_cluster.queries.pieces import Pieces
 TOLD_APART = 1e6
 # What a jump may have beside the gradients below, relative to it: kinks with more are not used.
 BESIDE = 1e-5
-# Sine of the angle up to which what two kinks show is the same, and weights that both must show.
-SAME, COMMON = 1e-4, 2
+# Sine of the angle up to which what two kinks show is the same, and weights that both must show,
+# the bias among them.
+SAME, COMMON = 1e-4, 3
 # Share of what makes up a bias, relative to which it is compared at least: far out biases are
 # nothing beside it.
 RESOLVED, TINY = 1e-2, float(np.finfo(float).tiny)
@@ -125,13 +126,16 @@ def _factors(
 ) -> Float[np.ndarray, " kinks"]:
     """What the weights of kinks are to be multiplied by to agree; NaN for those that do not."""
     common = on & seen
-    enough = common.sum(axis=1) >= min(COMMON, len(seen))
     mine = np.where(common, vector[:-1], 0.0)
     theirs = np.where(common, others[:, :-1], 0.0)
     # Biases are pre-activations of other neurons: as large as weights times what they weigh, but no
     # smaller than rounding leaves of these.
     length = np.linalg.norm(mine, axis=1)
-    unit = length / np.maximum(abs(vector[-1]), RESOLVED * sizes * length + TINY)
+    least = RESOLVED * sizes * length
+    unit = length / np.maximum(abs(vector[-1]), least + TINY)
+    # A bias that is nothing beside what makes it up tells nothing.
+    told = common.sum(axis=1) + (abs(vector[-1]) > least)
+    enough = told >= min(COMMON, len(seen))
     mine = np.column_stack([mine, vector[-1] * unit])
     theirs = np.column_stack([theirs, others[:, -1] * unit])
     product, own = np.sum(mine * theirs, axis=1), np.sum(theirs**2, axis=1)

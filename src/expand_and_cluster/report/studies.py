@@ -10,6 +10,7 @@ from expand_and_cluster.core.errors import FileFormatError
 from expand_and_cluster.core.strict_json import loads
 from expand_and_cluster.experiments.studies import MANIFEST, Row, read_rows
 from expand_and_cluster.report import style
+from expand_and_cluster.report.costs import draw_costs
 from expand_and_cluster.report.kernels import write_kernels
 from expand_and_cluster.report.noise_curve import draw_noise_curve
 from expand_and_cluster.report.query_curve import draw_query_curve
@@ -61,6 +62,9 @@ def write_study(folder: Path) -> list[Path]:
         style.save(draw_success_rates(summary), written[-1])
     elif name == "convolutions":
         written += write_kernels(folder)
+    elif name == "deep-cost":
+        written.append(folder / "costs.png")
+        style.save(draw_costs(plain), written[-1])
     elif name == "query-curve":
         written.append(folder / "query-curve.png")
         style.save(draw_query_curve(plain), written[-1])
@@ -85,7 +89,7 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_asked(row) for row in rows]
     if name.startswith("given-") or name == "other-data":
         return [_given(row) for row in rows]
-    if name == "convolutions":
+    if name in ("convolutions", "deep-cost"):
         return list(rows)
     if name in ("deep", "deep-queries", "deep-images"):
         return [_deep(row) for row in rows]
