@@ -1,5 +1,6 @@
 """Several hidden layers, end to end."""
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,13 @@ from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian, Uniform
+from expand_and_cluster.reconstruction.deep_completion import CompletedLayers
 from expand_and_cluster.recovery import Recovery, load
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.synthetic import synthetic_deep, synthetic_inputs
 from expand_and_cluster.teachers.untrained import untrained
+from expand_and_cluster.verdict.deep_judgement import judge_over_all_inputs
+from expand_and_cluster.verdict.judgement import Finding
 
 TEACHER = synthetic_deep((3, 2, 2, 1), seed=2, activation="tanh")
 
@@ -130,3 +134,40 @@ def test_where_the_first_layer_is_not_read_it_says_so(inputs, most, note):
     assert answers.first_layer is None
     assert note in answers.notes["draft"]
     assert answers.queries <= most
+
+
+@pytest.mark.parametrize("name", ["g", "leaky_relu"])
+def test_a_deep_network_over_many_inputs_comes_back_by_asking(name):
+    network = untrained((24, 5, 4, 2), name, seed=1)
+    found = recover(
+        network,
+        inputs=Gaussian(24),
+        activation=name,
+        hidden_layers=2,
+        max_queries=150_000,
+        seed=0,
+    )
+    assert found.network.hidden_widths == (5, 4)
+    assert compare(found, network).max_weight_error < 1e-9
+    assert found.verdict.identified, found.verdict.reasons
+    assert found.settings["subspace_rank"] == 5
+    assert found.masked_inputs.shape == (24,)
+    assert any("over all inputs" in reason for reason in found.verdict.reasons)
+
+
+def test_what_is_wrong_over_all_inputs_is_not_identified():
+    network = untrained((6, 3, 2, 1), "g", seed=0)
+    finding = Finding(True, 0.9, ("within",), np.zeros(3, dtype=bool))
+    right = CompletedLayers(network, 1e-15, 1e-15, True, 1e-12)
+    assert judge_over_all_inputs(finding, right).identified
+    for wrong in (
+        dataclasses.replace(right, held_out=1e-6),
+        dataclasses.replace(right, fitted=False),
+        dataclasses.replace(right, loose=np.inf),
+    ):
+        found = judge_over_all_inputs(finding, wrong)
+        assert not found.identified
+        assert found.confidence <= 0.4
+        assert found.masked.shape == (6,)
+    loose = dataclasses.replace(finding, masked=np.array([True, False, False]))
+    assert not judge_over_all_inputs(loose, right).identified

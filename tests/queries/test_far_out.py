@@ -111,8 +111,9 @@ def test_a_deep_network_with_soft_kinks_is_read(name, center):
     assert compare(answers.draft, network).max_weight_error < 1e-2
 
 
-def test_an_oracle_that_overflows_far_out_is_asked_nearby():
-    network = untrained((6, 5, 4, 2), "softplus", seed=1)
+@pytest.mark.parametrize("name", ["softplus", "tanh"])
+def test_an_oracle_that_overflows_far_out_is_asked_nearby(name):
+    network = untrained((6, 5, 4, 2), name, seed=1)
 
     def near(rows):
         if np.abs(rows).max() > 1e3:
@@ -127,10 +128,11 @@ def test_an_oracle_that_overflows_far_out_is_asked_nearby():
         Gaussian(6, 1.0),
         np.random.default_rng(0),
         max_queries=3000,
-        activation=resolve("softplus"),
+        activation=resolve(name),
         hidden_layers=2,
     )
     assert answers.draft is None
+    assert answers.first_layer is None
     assert answers.queries <= 3000
     assert len(answers.pairs) > 2500
 

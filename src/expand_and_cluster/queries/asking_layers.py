@@ -311,7 +311,11 @@ def _read_first(
         SpentError: The questions do not suffice.
     """
     domain = Domain.of(lambda count: sampler.draw(count, rng), rng)
-    vectors = FirstLayer(limit.ask, domain, activation, report).read()
+    try:
+        vectors = FirstLayer(limit.ask, domain, activation, report).read()
+    except OracleError:
+        # One that is broken for good fails again at the next question.
+        return _Read("the oracle does not answer far out, where neurons step one by one", sampler)
     if not len(vectors):
         return _Read("no neuron of the first layer steps far out", sampler)
     note = f"{len(vectors)} neurons of the first layer were read off steps"
