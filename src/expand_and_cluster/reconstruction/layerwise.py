@@ -45,8 +45,10 @@ NEAR = 1e-5
 THINNED = 1e-18
 # Steps of polishing before that: near a minimum a few suffice, and in a flat valley none do.
 WIDE_STEPS = 60
-# Damping that polishing begins with: of students, and of what was read off and is nearly right.
-DAMPING, READ_DAMPING = 1e-4, 1e-8
+# Damping that polishing begins with where a network was read off, and is nearly right.
+READ_DAMPING = 1e-8
+# Weights of a network up to which removals are tried where not all of them are held.
+MOST_TRIED = 2000
 # Samples that networks are polished on.
 MOST_SAMPLES = 6000
 
@@ -112,7 +114,7 @@ class LayerwiseSearch:
         """Rebuild until a network is exact and held, or no rounds or time are left."""
         if self._draft is not None:
             self._report(Progress("rebuild", 0, None, note="read off kinks"))
-            self._finish(self._draft, "network read off kinks", damping=READ_DAMPING)
+            self._finish_read(self._draft, "network read off kinks")
             # What no pair holds no student holds either.
             if self.outcome.exact or self._late():
                 return self.outcome
@@ -190,13 +192,28 @@ class LayerwiseSearch:
             return None
         return ground_of(stage.consensus, stage.population, below, self.activation, width)
 
-    def _finish(self, start: Network, source: str, damping: float = DAMPING) -> None:
+    def _finish_read(self, read: Network, source: str) -> None:
+        """Polish what was read off; if all of it is held, no neuron is to spare.
+
+        Of a large one no neuron is tried out, which would take hours: the verdict abstains.
+        """
+        bench = self.bench
+        now = bench.polish(
+            bench.score(read), steps=WIDE_STEPS, damping=READ_DAMPING, stage="polish all layers"
+        )
+        large = now.network.parameter_count > MOST_TRIED
+        if bench.at_floor(now) and (large or self._held(now.network, bench.training)):
+            self._keep(now, source, ())
+        else:
+            self._finish(now.network, source)
+
+    def _finish(self, start: Network, source: str) -> None:
         """Polish, and if next to nothing is left of the error, take out what is to spare."""
         bench = self.bench
         now = bench.score(start)
         # Near rounding, wide students only creep: what is to spare keeps them from the floor.
         if now.loss > THINNED:
-            now = bench.polish(now, steps=WIDE_STEPS, damping=damping, stage="polish all layers")
+            now = bench.polish(now, steps=WIDE_STEPS, stage="polish all layers")
         removals: tuple[DeepRemoval, ...] = ()
         if bench.at_floor(now) or now.loss <= THINNED:
             now, removals = prune_layers(bench, now, thorough=False)
