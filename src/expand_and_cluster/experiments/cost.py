@@ -24,7 +24,7 @@ from expand_and_cluster.teachers.untrained import untrained
 
 ACTIVATION, OUTPUTS, SEED = "gelu", 2, 0
 # One thing varies, the others stay: neurons of both layers, layers, inputs, students.
-WIDTHS, INPUTS, LAYERS = (5, 10, 20, 40), (20, 40, 80, 160, 320), (2, 3, 4)
+WIDTHS, INPUTS, LAYERS = (5, 10, 20, 30), (20, 40, 80, 160, 320), (2, 3, 4)
 WIDTH, SIZE, STUDENTS = 10, 40, (1, 2, 4, 8, 16)
 MAX_QUERIES = 1_000_000
 # What students are trained on, and for how long.
