@@ -3,8 +3,8 @@
 import pytest
 
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.experiments.cost import exponents, tasks
-from expand_and_cluster.report.costs import draw_costs
+from expand_and_cluster.experiments.cost import tasks
+from expand_and_cluster.report.costs import draw_costs, exponents
 
 ROWS = [{"varied": "neurons of a layer", "value": r, "cost": 0.5 * r**2.0} for r in (5, 10, 20)] + [
     {"varied": "inputs", "value": d, "cost": 3.0 * d**0.5} for d in (40, 20, 80)

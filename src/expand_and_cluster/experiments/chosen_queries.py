@@ -12,7 +12,7 @@ from pathlib import Path
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.experiment import Experiment
-from expand_and_cluster.experiments.studies import Row, Task, run_study
+from expand_and_cluster.experiments.studies import Row, Task, all_in_time, run_study
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.samplers import Gaussian
 from expand_and_cluster.scoring.compare import compare
@@ -98,8 +98,7 @@ def run(
         for dataset, activation in pairs
     ]
     rows = run_study(name, recover_by_asking, tasks, folder, workers=0, report=report)
-    held = [exact(r) and r["identified"] and r["recovery_seconds"] <= 60 * minutes for r in rows]
-    return 0 if all(held) else 3
+    return 0 if all_in_time(rows, exact, minutes) else 3
 
 
 EXPERIMENT = Experiment(

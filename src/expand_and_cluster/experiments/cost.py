@@ -6,9 +6,8 @@ The cost of students is that of training them on given pairs, so many steps each
 """
 
 import time
+from itertools import pairwise
 from pathlib import Path
-
-import numpy as np
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.progress import Reporter
@@ -100,25 +99,16 @@ def _train(task: Task) -> Row:
 
     # The first time compiles.
     short = min(train(STEPS // 10) for _ in range(2))
+    widths = (16, STUDENT_WIDTH, STUDENT_WIDTH, 2)
     return {
         "varied": task["varied"],
         "value": task["value"],
-        "network": f"16-{STUDENT_WIDTH}-{STUDENT_WIDTH}-2",
-        "weights": (16 * 24 + 24 * 25 + 24 + 25 * 2),
+        "network": "-".join(map(str, widths)),
+        "weights": sum((i + 1) * o for i, o in pairwise(widths)),
         "exact": None,
         "queries": PAIRS,
         "cost": train(STEPS) - short,
     }
-
-
-def exponents(rows: list[Row]) -> dict[str, float]:
-    """Slope of the logarithm of the seconds in that of each thing that varies."""
-    found = {}
-    for varied in dict.fromkeys(row["varied"] for row in rows):
-        own = [row for row in rows if row["varied"] == varied]
-        values, costs = (np.log([row[key] for row in own]) for key in ("value", "cost"))
-        found[varied] = float(np.polyfit(values, costs, 1)[0]) if len(own) > 1 else float("nan")
-    return found
 
 
 def run(folder: Path, smoke: bool, workers: int, report: Reporter) -> int:

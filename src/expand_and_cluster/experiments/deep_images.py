@@ -9,11 +9,11 @@ from pathlib import Path
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.chosen_queries import peak_memory
+from expand_and_cluster.experiments.depth import deep_row
 from expand_and_cluster.experiments.experiment import Experiment
-from expand_and_cluster.experiments.studies import Row, Task, run_study
+from expand_and_cluster.experiments.studies import Row, Task, all_in_time, run_study
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.samplers import Gaussian
-from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.teachers.trained import trained
 
 HIDDEN = (30, 30, 30)
@@ -39,23 +39,9 @@ def recover_deep_by_asking(task: Task, report: Reporter) -> Row:
         seed=task["seed"],
         progress=report,
     )
-    scores = compare(recovery, teacher)
-    return {
-        "label": f"{task['dataset']} {task['activation']} seed {task['seed']}",
-        "network": "-".join(map(str, widths)),
-        "activation": task["activation"],
-        "seed": task["seed"],
-        "widths": list(teacher.hidden_widths),
-        "found_widths": list(recovery.network.hidden_widths),
-        "identified": recovery.verdict.identified,
-        "max_weight_error": scores.max_weight_error,
-        "rmse": scores.output_rmse(data.test_inputs),
-        "queries": recovery.queries,
-        "rounds": recovery.settings["rounds_used"],
-        "found_by": recovery.settings["found_by"],
-        "peak_gib": peak_memory(),
-        "recovery_seconds": recovery.seconds,
-    }
+    row = deep_row({**task, "widths": widths}, recovery, teacher, data.test_inputs)
+    label = f"{task['dataset']} {task['activation']} seed {task['seed']}"
+    return row | {"label": label, "peak_gib": peak_memory()}
 
 
 def exact(row: Row) -> bool:
@@ -78,11 +64,7 @@ def run(folder: Path, smoke: bool, workers: int, report: Reporter) -> int:
         for activation in (ACTIVATIONS[:1] if smoke else ACTIVATIONS)
     ]
     rows = run_study("deep-images", recover_deep_by_asking, tasks, folder, workers=0, report=report)
-    held = [
-        exact(row) and row["identified"] and row["recovery_seconds"] <= 60.0 * MINUTES
-        for row in rows
-    ]
-    return 0 if all(held) else 3
+    return 0 if all_in_time(rows, exact, MINUTES) else 3
 
 
 EXPERIMENT = Experiment(

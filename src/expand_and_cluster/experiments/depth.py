@@ -4,6 +4,7 @@ Paper, Fig. A.1: 8-4-2-1 with one neuron too many, 16-8-4-2 with two, at a loss 
 widths must be exact and every weight right.
 """
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.experiments.experiment import Experiment
-from expand_and_cluster.experiments.studies import Row, Task, run_study
+from expand_and_cluster.experiments.studies import Row, Task, all_in_time, run_study
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian
@@ -44,7 +45,7 @@ def recover_synthetic(task: Task) -> Row:
         hidden_layers=len(widths) - 2,
         seed=task["seed"],
     )
-    return _row(task, recovery, teacher, inputs[PAIRS:])
+    return deep_row(task, recovery, teacher, inputs[PAIRS:])
 
 
 def recover_untrained(task: Task) -> Row:
@@ -67,7 +68,7 @@ def recover_untrained(task: Task) -> Row:
     scale *= recovery.settings.get("widened_within_the_subspace", 1.0)
     inputs = scale * np.random.default_rng(task["seed"]).standard_normal((UNSEEN, widths[0]))
     visible = reduce(teacher, inputs, error=0.0).network
-    return _row(task, recovery, visible, inputs) | {"teacher": list(teacher.hidden_widths)}
+    return deep_row(task, recovery, visible, inputs) | {"teacher": list(teacher.hidden_widths)}
 
 
 def exact(row: Row, error: float) -> bool:
@@ -75,7 +76,8 @@ def exact(row: Row, error: float) -> bool:
     return row["found_widths"] == row["widths"] and row["max_weight_error"] <= error
 
 
-def _row(task: Task, recovery: Recovery, teacher: Network, inputs: np.ndarray) -> Row:
+def deep_row(task: Task, recovery: Recovery, teacher: Network, inputs: np.ndarray) -> Row:
+    """What is kept of a recovery of several layers; `inputs` are those it is scored on."""
     scores = compare(recovery, teacher)
     name = "-".join(map(str, task["widths"]))
     activation = teacher.activation.name
@@ -122,13 +124,8 @@ def run_untrained(folder: Path, smoke: bool, workers: int, report: Reporter) -> 
         pairs = [((4, 3, 2, 1), "tanh")]
     tasks = [{"widths": list(w), "activation": a, "seed": 0} for w, a in pairs]
     rows = run_study("deep-queries", recover_untrained, tasks, folder, workers=1, report=report)
-    held = [
-        exact(row, UNTRAINED_ERROR)
-        and row["identified"]
-        and row["recovery_seconds"] <= 60.0 * MINUTES
-        for row in rows
-    ]
-    return 0 if all(held) else 3
+    right = partial(exact, error=UNTRAINED_ERROR)
+    return 0 if all_in_time(rows, right, MINUTES) else 3
 
 
 EXPERIMENT = Experiment(

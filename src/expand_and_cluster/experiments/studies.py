@@ -94,6 +94,14 @@ def _results(
         yield from pool.imap_unordered(partial(_timed, work), tasks)
 
 
+def all_in_time(rows: Sequence[Row], exact: Callable[[Row], bool], minutes: float) -> bool:
+    """Whether every recovery is exact, called identified, and took at most so many minutes."""
+    return all(
+        exact(row) and row["identified"] and row["recovery_seconds"] <= 60.0 * minutes
+        for row in rows
+    )
+
+
 def _settle(counter: Any, workers: int) -> None:
     """Hold this process to its share of the cores, before any thread is started."""
     with counter.get_lock():

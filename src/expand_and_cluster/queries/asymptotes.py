@@ -4,7 +4,7 @@ Far out a network of such neurons is one of relu neurons: what is soft about a k
 units of a pre-activation, however far out the question lies.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 
 import jax.numpy as jnp
@@ -102,4 +102,4 @@ def asymptotes_of(activation: Activation) -> Asymptotes | None:
     if soft.max() < SOFT:
         return None
     reach = float(np.abs(REACH[soft > ENDED * FAR[0]]).max())
-    return Asymptotes(activation, (slopes[0], slopes[1]), meeting, value, reach)
+    return replace(wide, reach=reach)

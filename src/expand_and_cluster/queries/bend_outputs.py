@@ -65,12 +65,16 @@ def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
             break
         found = _repaired(survey, below, found, points, right)
         above, right = regressed(with_open(below, found), points, answers)
-        found = _thinned(below, found, points[right], answers[right])
-        above, right = regressed(with_open(below, found), points, answers)
+        needed = _thinned(below, found, points[right], answers[right])
+        if len(needed) < len(found):
+            found = needed
+            above, right = regressed(with_open(below, found), points, answers)
     if right.sum() >= LEAST_RIGHT * len(right):
-        found = _thinned(below, found, points[right], answers[right])
+        needed = _thinned(below, found, points[right], answers[right])
+        if len(needed) < len(found):
+            found = needed
+            above, right = regressed(with_open(below, found), points, answers)
     pieces = with_open(below, found)
-    above, right = regressed(pieces, points, answers)
     explained = float(np.mean(right))
     none = np.zeros((len(above), len(found)), dtype=bool)
     flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))

@@ -129,7 +129,7 @@ def complete(
         found = descent.network()
         return found, float(np.mean((found(bench.training.inputs) - bench.training.targets) ** 2))
 
-    network, error = descend(entered, _other_moves(known, standard))
+    network, error = descend(entered, moves_beside(known, standard))
     if differences is None and AT_FLOOR * floor < error <= WITHIN_SIGHT * floor:
         # What is left may be the rounding of what was known.
         network, error = descend(network, None)
@@ -141,7 +141,7 @@ def complete(
     return replace(completed, rebuilt=replace(found, exact=exact))
 
 
-def _other_moves(
+def moves_beside(
     known: Float[np.ndarray, "inputs rank"], standard: Standardisation
 ) -> Float[np.ndarray, "size kinds"]:
     """Moves of standardised input vectors that leave weights along known directions alone."""

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.linalg import null_space
 from scipy.sparse.linalg import LinearOperator, lsmr
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.reconstruction.completion import moves_beside
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.inside import answers, look_inside
 from expand_and_cluster.students.standardisation import Standardisation
@@ -70,11 +70,7 @@ def complete_layers(
         report: Told about every solve.
     """
     bench = DeepBench(training, noise=noise)
-    basis = null_space(known.T)
-    # Moves of a standardised input vector, bias last, that leave raw weights along the subspace.
-    moves = np.concatenate(
-        [basis * standard.input_scale[:, None], standard.input_center[None] @ basis]
-    )
+    moves = moves_beside(known, standard)
     now = bench.score(standard.enter(start).at_rest())
     for solve in range(SOLVES):
         report(Progress("solve over all inputs", solve, SOLVES, np.array([np.sqrt(now.loss)])))

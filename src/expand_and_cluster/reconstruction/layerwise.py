@@ -202,8 +202,11 @@ class LayerwiseSearch:
             bench.score(read), steps=WIDE_STEPS, damping=READ_DAMPING, stage="polish all layers"
         )
         large = now.network.parameter_count > MOST_TRIED
-        if bench.at_floor(now) and (large or self._held(now.network, bench.training)):
-            self._keep(now, source, ())
+        held = None
+        if bench.at_floor(now) and not large:
+            held = self._held(now.network, bench.training)
+        if bench.at_floor(now) and (large or held):
+            self._keep(now, source, (), held=held)
         else:
             self._finish(now.network, source)
 
@@ -224,13 +227,23 @@ class LayerwiseSearch:
                 removals += more
         self._keep(now, source, removals)
 
-    def _keep(self, now: Scored, source: str, removals: tuple[DeepRemoval, ...]) -> None:
+    def _keep(
+        self,
+        now: Scored,
+        source: str,
+        removals: tuple[DeepRemoval, ...],
+        *,
+        held: bool | None = None,
+    ) -> None:
+        """Keep it if it is the best so far; `held` where it is known whether it is."""
         given = answers(now.network, self.held_out.inputs)
         error = float(np.mean((given - self.held_out.targets) ** 2))
         if not np.isfinite(error):
             return
         exact = self.bench.at_floor(now) and error <= 100.0 * self.bench.floor(now.network)
-        held = exact and self._held(now.network, self.bench.training)
+        if held is None:
+            held = exact and self._held(now.network, self.bench.training)
+        held = exact and held
         old = self.outcome
         if (exact, held, -error) > (old.exact, old.held, -old.held_out):
             old.best, old.held_out, old.exact, old.held = now, error, exact, held
