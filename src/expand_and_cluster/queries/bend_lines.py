@@ -77,12 +77,28 @@ class Crossings:
 
     def confirm(self, neuron: Neuron) -> bool:
         """Whether there is a kink where this neuron's pre-activation changes its sign."""
+        changes, right = self._counted(neuron)
+        return changes >= DECIDE and right >= _least(neuron) * changes
+
+    def refute(self, neuron: Neuron) -> bool:
+        """Whether there is none.
+
+        One of a layer above may pass for a neuron of this one on the first few lines.
+        """
+        changes, right = self._counted(neuron)
+        return changes >= DECIDE and right < _least(neuron) * changes
+
+    def _counted(self, neuron: Neuron) -> tuple[int, int]:
+        """Changes of a neuron's sign that would be seen, and those at which there is a kink."""
         weight, bias = neuron.vector[:-1], float(neuron.vector[-1])
         sides = self._sides @ weight + bias
         turned = sides[:, 0] * sides[:, 1] < 0.0
         steep = np.linalg.norm(np.einsum("f,kfi->ki", weight, self._tangents[turned]), axis=1)
         there = np.abs(self._features[turned] @ weight + bias) < ON * self._size * steep
         # Within a stretch on which outputs are constant it might bend unseen.
-        changes, right = int(np.sum(there | ~self._hidden[turned])), int(there.sum())
-        least = CONFIRMED_IN_PART if neuron.unseen.any() else CONFIRMED
-        return changes >= DECIDE and right >= least * changes
+        return int(np.sum(there | ~self._hidden[turned])), int(there.sum())
+
+
+def _least(neuron: Neuron) -> float:
+    """Share of the changes of a neuron's sign that have to be kinks."""
+    return CONFIRMED_IN_PART if neuron.unseen.any() else CONFIRMED

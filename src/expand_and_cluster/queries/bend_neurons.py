@@ -89,15 +89,19 @@ def solved(pieces: Pieces, bends: list[Bend]) -> Neuron | None:
 
 
 def regressed(
-    pieces: Pieces, points: np.ndarray, answers: np.ndarray
+    pieces: Pieces,
+    points: np.ndarray,
+    answers: np.ndarray,
+    beside: Float[np.ndarray, "rows more"] | None = None,
 ) -> tuple[Float[np.ndarray, "outputs features_and_one"], Bool[np.ndarray, " rows"]]:
-    """Output weights over the features, bias last, and the rows that they explain.
+    """Output weights over the features and what stands beside them, bias last; rows they explain.
 
     Rows that cannot be explained, where a neuron is missing, are told by least absolute deviations
     (iteratively reweighted least squares), which few of them do not sway, however seldom a neuron
     is on; the weights are then solved for on the others.
     """
-    features = np.column_stack([pieces.features(points), np.ones(len(points))])
+    more = np.zeros((len(points), 0)) if beside is None else beside
+    features = np.column_stack([pieces.features(points), more, np.ones(len(points))])
     scale = np.linalg.norm(features, axis=0)
     scale[scale == 0.0] = 1.0
     unit = features / scale

@@ -1,6 +1,7 @@
 """Output weights above layers that were read off, and the neurons that answers still miss."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import combinations
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -26,8 +27,9 @@ WIDER_OUTPUTS = 1.5
 ROWS_PER_FEATURE, LEAST_ROWS = 8, 16_384
 # Lines between inputs that are explained and others, and how often what is missing is looked for.
 REPAIR_LINES, REPAIRS = 8, 20
-# Share of the answers that may be lost to signs, and signs that are turned to win them back.
-UNSIGNED, MOST_TURNED = 1e-3, 4
+# Share of the answers that may be lost to signs, or to neurons that seem not needed, and signs
+# that are turned at once to win them back.
+LOST, MOST_TURNED = 1e-3, 2
 
 
 @dataclass(frozen=True)
@@ -59,31 +61,66 @@ def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
     count = ROWS_PER_FEATURE * (len(found) + features + 1)
     points = domain.wide(max(count, LEAST_ROWS), WIDER_OUTPUTS)
     answers = survey.ask(points)
-    above, right = regressed(with_open(below, found), points, answers)
+    found, above, right = _fitted(below, found, points, answers)
     for _ in range(REPAIRS):
         if right.all() or right.sum() < LEAST_RIGHT * len(right):
             break
-        found = _repaired(survey, below, found, points, right)
-        above, right = regressed(with_open(below, found), points, answers)
-        needed = _thinned(below, found, points[right], answers[right])
-        if len(needed) < len(found):
-            found = needed
-            above, right = regressed(with_open(below, found), points, answers)
-    if right.sum() >= LEAST_RIGHT * len(right):
-        needed = _thinned(below, found, points[right], answers[right])
-        if len(needed) < len(found):
-            found = needed
-            above, right = regressed(with_open(below, found), points, answers)
+        more = _repaired(survey, below, found, points, right)
+        repaired = _fitted(below, more, points, answers)
+        # What was found besides may spoil the fit; other lines then show other kinks.
+        if repaired[2].sum() >= right.sum():
+            found, above, right = repaired
     pieces = with_open(below, found)
     explained = float(np.mean(right))
     none = np.zeros((len(above), len(found)), dtype=bool)
-    flipped = solve_signs(pieces, above[:, :-1], none, hidden_below(found, below))
+    hidden = hidden_below(found, below)
+    flipped = solve_signs(pieces, above[:, :-1], none, hidden)
     if flipped is None:
         return Outputs(None, None, explained)
-    last, right = _signed(pieces, flipped, points, answers, explained)
+    beside = below.features(points)[:, hidden]
+    last, right = _signed(pieces, flipped, points, answers, beside, explained)
+    signed = pieces.signed(flipped)
+    if hidden.any():
+        signed = _with_unseen(signed, found, hidden, last)
+        last, right = regressed(signed, points, answers)
     share = float(np.mean(right))
     bends = Bends(last[:, :-1], last[:, -1])
-    return Outputs(None if share < LEAST_RIGHT else pieces.signed(flipped), bends, share)
+    return Outputs(None if share < LEAST_RIGHT else signed, bends, share)
+
+
+def _with_unseen(
+    signed: Pieces,
+    found: list[Found],
+    hidden: Bool[np.ndarray, " below"],
+    last: Float[np.ndarray, "outputs features_and_one"],
+) -> Pieces:
+    """The layers with the weights that no kink of the last hidden one's neurons showed.
+
+    A neuron that is on wherever a neuron below it is shows no kink there. What outputs then take of
+    the one below besides is what the weight that was not seen is wrong by.
+    """
+    top = signed.layers[-1]
+    weight, size = top.weight.copy(), len(top.bias)
+    for column, feature in enumerate(np.flatnonzero(hidden), start=size):
+        open_here = np.array([neuron.unseen[feature] for neuron, _ in found])
+        missed = np.linalg.lstsq(last[:, :size][:, open_here], last[:, column], rcond=1e-9)[0]
+        weight[open_here, feature] += missed
+    return replace(signed, layers=(*signed.layers[:-1], Bends(weight, top.bias)))
+
+
+def _fitted(
+    below: Pieces, found: list[Found], points: Float[np.ndarray, "rows inputs"], answers: np.ndarray
+) -> tuple[list[Found], Float[np.ndarray, "outputs features"], Bool[np.ndarray, " rows"]]:
+    """Output weights above these neurons, or above those of them that are needed."""
+    above, right = regressed(with_open(below, found), points, answers)
+    if right.sum() < LEAST_RIGHT * len(right):
+        return found, above, right
+    needed = _thinned(below, found, points[right], answers[right])
+    if len(needed) < len(found):
+        fewer = regressed(with_open(below, needed), points, answers)
+        if np.mean(fewer[1]) >= np.mean(right) - LOST:
+            return needed, *fewer
+    return found, above, right
 
 
 def _signed(
@@ -91,31 +128,29 @@ def _signed(
     flipped: Bool[np.ndarray, " open"],
     points: Float[np.ndarray, "rows inputs"],
     answers: Float[np.ndarray, "rows outputs"],
+    beside: Float[np.ndarray, "rows hidden"],
     explained: float,
 ) -> tuple[Float[np.ndarray, "outputs features_and_one"], Bool[np.ndarray, " rows"]]:
-    """Output weights with these signs; single ones are turned, in place, while it explains more.
+    """Output weights with these signs; one or two are turned, in place, where it explains more.
 
     Args:
         pieces: All hidden layers, the last of them open.
         flipped: Neurons whose sign is the opposite.
         points: Inputs.
         answers: Outputs there.
+        beside: Features of the layer below of which some neuron did not show its weight.
         explained: Share of these that is explained while signs are open.
     """
-    last, right = regressed(pieces.signed(flipped), points, answers)
-    for _ in range(MOST_TURNED):
-        if np.mean(right) >= explained - UNSIGNED:
-            break
-        tried = []
-        for index in range(len(flipped)):
+    last, right = regressed(pieces.signed(flipped), points, answers, beside)
+    for together in range(1, MOST_TURNED + 1):
+        for some in combinations(range(len(flipped)), together):
+            if np.mean(right) >= explained - LOST:
+                return last, right
             turned = flipped.copy()
-            turned[index] = not turned[index]
-            tried.append(regressed(pieces.signed(turned), points, answers))
-        best = int(np.argmax([each.sum() for _, each in tried]))
-        if tried[best][1].sum() <= right.sum():
-            break
-        flipped[best] = not flipped[best]
-        last, right = tried[best]
+            turned[list(some)] ^= True
+            tried, better = regressed(pieces.signed(turned), points, answers, beside)
+            if better.sum() > right.sum():
+                flipped[:], last, right = turned, tried, better
     return last, right
 
 

@@ -108,17 +108,29 @@ class Survey:
                     if quiet >= QUIET and neuron.unseen.any():
                         self.look(*_across(draw(SOME), pieces, neuron), pieces, found)
                 found = self.found(pieces, found, last=last)
+            found = found if last else self._standing(pieces, found)
             quiet = 0 if len(found) > before else quiet + 1
         # One that had not shown some of its weights may have been found again by kinks that do.
         return distinct(pieces, [bends for _, bends in found])
 
     def found(self, pieces: Pieces, found: list[Found], *, last: bool) -> list[Found]:
         """With what the pool shows, which is left with kinks of others."""
-        found = list(found)
+        found = self._standing(pieces, found)
         self.pool = [bend for bend in self.pool if not extended(pieces, found, bend)]
         found += neurons_of_layer(self._above(pieces), self._seen(pieces), last=last)
         self.pool = [b for b in self.pool if not self.explained(pieces, found, b.point)]
         return found
+
+    def _standing(self, pieces: Pieces, found: list[Found]) -> list[Found]:
+        """Those that all lines asked by now still confirm; kinks of the others are left over."""
+        crossings = self._above(pieces)
+        kept = []
+        for neuron, bends in found:
+            if crossings.refute(neuron):
+                self.pool += bends
+            else:
+                kept.append((neuron, bends))
+        return kept
 
     def _above(self, pieces: Pieces) -> Crossings:
         """What these layers make of all lines; kept until there are others."""
