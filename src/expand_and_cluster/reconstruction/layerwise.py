@@ -29,6 +29,7 @@ from expand_and_cluster.reconstruction.layerwise_outcome import (
     Stage,
 )
 from expand_and_cluster.reconstruction.layerwise_students import SHARPENED, DeepStudents
+from expand_and_cluster.reconstruction.second_look import look_again
 from expand_and_cluster.students.above import FOUND
 from expand_and_cluster.students.regrown import Ground
 from expand_and_cluster.students.training import TrainingData
@@ -47,7 +48,8 @@ THINNED = 1e-18
 WIDE_STEPS = 60
 # Damping that polishing begins with where a network was read off, and is nearly right.
 READ_DAMPING = 1e-8
-# Weights of a network up to which removals are tried where not all of them are held.
+# Weights of a network up to which removals are tried where not all of them are held, and neurons
+# that may be missing.
 MOST_TRIED = 2000
 # Samples that networks are polished on.
 MOST_SAMPLES = 6000
@@ -108,6 +110,7 @@ class LayerwiseSearch:
         self._held = held
         self._draft = draft
         self._first_layer = first_layer
+        self._looked_at: Scored | None = None
         self._deadline = deadline
 
     def run(self) -> LayerwiseOutcome:
@@ -125,9 +128,29 @@ class LayerwiseSearch:
                 self._finish(start, f"{source} of round {index + 1}")
                 if self._done() or self._late():
                     return self.outcome
-            if self._late():
+            self._look_again(index)
+            if self._done() or self._late():
                 break
         return self.outcome
+
+    def _look_again(self, index: int) -> None:
+        """Look for neurons that the best network lacks, in every layer; once for each network."""
+        best = self.outcome.best
+        if best is None or best is self._looked_at or self.outcome.exact or self._late():
+            return
+        self._looked_at = best
+        if best.network.parameter_count > MOST_TRIED:
+            return
+        self._report(Progress("rebuild", index, None, note="a second look at every layer"))
+        found, added = look_again(
+            self.bench, best, arrived=THINNED, seed=(self.settings.seed, index)
+        )
+        if added:
+            layers = ", ".join(str(layer + 1) for layer in sorted(set(added)))
+            self._finish(
+                found.network,
+                f"second look at round {index + 1}, where layers {layers} lacked neurons",
+            )
 
     def _done(self) -> bool:
         return self.outcome.exact and self.outcome.held
