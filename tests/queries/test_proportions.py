@@ -77,8 +77,14 @@ def test_a_neuron_is_confirmed_by_its_kinks_and_a_random_one_is_not():
     first = network.layers[0]
     for weight, bias in zip(first.weight, first.bias, strict=True):
         assert crossings.confirm(Neuron(np.append(weight, bias), np.zeros(0, bool)))
+        assert not crossings.refute(Neuron(np.append(weight, bias), np.zeros(0, bool)))
     other = Neuron(np.append(rng.normal(size=6), 0.1), np.zeros(0, dtype=bool))
     assert not crossings.confirm(other)
+    assert crossings.refute(other)
+    # Where no line changes its sign nothing is known of it.
+    far = Neuron(np.append(rng.normal(size=6), 1e9), np.zeros(0, dtype=bool))
+    assert not crossings.confirm(far)
+    assert not crossings.refute(far)
     above = Pieces(6, RELU, (as_layer(np.column_stack([first.weight, first.bias])),))
     second = network.layers[1]
     none = np.zeros(5, dtype=bool)
@@ -89,6 +95,25 @@ def test_a_neuron_is_confirmed_by_its_kinks_and_a_random_one_is_not():
         for weight, bias in zip(second.weight, second.bias, strict=True)
     ]
     assert sum(right) >= 3
+
+
+def test_a_neuron_that_lines_refute_leaves_its_layer_and_its_kinks_behind():
+    network = untrained((6, 5, 4, 2), "relu", seed=0)
+    rng = np.random.default_rng(0)
+    survey = Survey(network, Domain.of(lambda n: 2.0 * rng.normal(size=(n, 6)), rng))
+    first = network.layers[0]
+    right = [
+        (Neuron(np.append(w, b), np.zeros(0, bool)), [])
+        for w, b in zip(first.weight, first.bias, strict=True)
+    ]
+    kink = Bend(rng.normal(size=6), np.eye(6)[0])
+    wrong = (Neuron(np.append(rng.normal(size=6), 0.1), np.zeros(0, bool)), [kink])
+    starts, ends = rng.normal(size=(2, 30, 6)) * 6.0
+    survey.look(starts, ends, Pieces(6, RELU), right)
+    left = survey.found(Pieces(6, RELU), [*right, wrong], last=False)
+    assert [neuron for neuron, _ in left[: len(right)]] == [neuron for neuron, _ in right]
+    assert all(neuron is not wrong[0] for neuron, _ in left)
+    assert any(bend is kink for bend in survey.pool)
 
 
 def test_outputs_depend_on_a_neuron_on_one_side_only():

@@ -81,14 +81,14 @@ def read_outputs(survey: Survey, below: Pieces, found: list[Found]) -> Outputs:
     last, right = _signed(pieces, flipped, points, answers, beside, explained)
     signed = pieces.signed(flipped)
     if hidden.any():
-        signed = _with_unseen(signed, found, hidden, last)
+        signed = with_unseen_weights(signed, found, hidden, last)
         last, right = regressed(signed, points, answers)
     share = float(np.mean(right))
     bends = Bends(last[:, :-1], last[:, -1])
     return Outputs(None if share < LEAST_RIGHT else signed, bends, share)
 
 
-def _with_unseen(
+def with_unseen_weights(
     signed: Pieces,
     found: list[Found],
     hidden: Bool[np.ndarray, " below"],
