@@ -19,10 +19,10 @@ from expand_and_cluster.preparation import (
     split,
 )
 from expand_and_cluster.queries.subspace import Subspace
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import SearchSettings
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit

@@ -11,10 +11,10 @@ from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.readout import Readout
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.search import Outcome, Search
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import (
     Clustering,
     ExpansionCurve,

@@ -5,10 +5,11 @@ import pytest
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress
+from expand_and_cluster.queries.gradients import SHARE_OF_BUDGET, examine_subspace
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian
-from expand_and_cluster.queries.subspace import SHARE_OF_BUDGET, Subspace, examine_subspace
+from expand_and_cluster.queries.subspace import Subspace
 
 SIZE = 24
 BUDGET = 4000

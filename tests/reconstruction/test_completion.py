@@ -9,10 +9,10 @@ from tests.reconstruction.planted import gaussian, teacher
 
 import expand_and_cluster as eac
 from expand_and_cluster.core.network import Layer
-from expand_and_cluster.reconstruction import candidate
-from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction import workbench
 from expand_and_cluster.reconstruction.completion import Differences, complete
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 
@@ -151,7 +151,7 @@ def recovered(source, *, budget, **options):
 )
 def test_teacher_of_few_directions_is_recovered_over_all_inputs(activation, large, monkeypatch):
     if large:
-        monkeypatch.setattr(candidate, "MOST_DENSE", 100)
+        monkeypatch.setattr(workbench, "MOST_DENSE", 100)
         monkeypatch.setattr("expand_and_cluster.verdict.conditioning.MOST_DENSE", 100)
     source = network_of((24, 3, 2), activation)
     recovery = recovered(source, budget=2500)

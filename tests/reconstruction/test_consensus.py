@@ -6,8 +6,8 @@ from tests.reconstruction.planted import Clutter, distance, gaussian, student, t
 
 from expand_and_cluster.clusters.cut_rules import paper_height, plateau_height
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.consensus import find_consensus, gather
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 CLUTTER = Clutter(duplicates=2, zero_pairs=2, constants=1, idle=1)

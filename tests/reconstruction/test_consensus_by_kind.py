@@ -6,9 +6,9 @@ from tests.reconstruction.planted import gaussian
 
 from expand_and_cluster.clusters.tree import cut
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.consensus import gather
 from expand_and_cluster.reconstruction.consensus_by_kind import consensus_by_kind
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 NAMES = ("tanh", "relu", "tanh", "relu", "tanh", "relu")

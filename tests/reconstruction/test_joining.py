@@ -5,8 +5,9 @@ import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
 
 from expand_and_cluster.core.network import Layer
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.joining import join
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 ACTIVATIONS = ["tanh", "softplus", "relu", "silu", "g"]

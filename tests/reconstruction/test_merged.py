@@ -7,9 +7,9 @@ from tests.reconstruction.planted import gaussian, teacher
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.progress import silent
 from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.starts import SearchSettings
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 SETTINGS = SearchSettings(

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
 
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.prune import prune
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 

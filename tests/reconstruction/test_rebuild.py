@@ -3,8 +3,8 @@ import pytest
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.rebuild import finish, rebuild, slim
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.training import TrainingData
 

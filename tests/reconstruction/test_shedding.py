@@ -6,12 +6,13 @@ from tests.reconstruction.planted import distance, gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.fitting.result import Fit, StopReason
-from expand_and_cluster.reconstruction import candidate
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction import workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.consensus import gather
 from expand_and_cluster.reconstruction.filling import filled_up
 from expand_and_cluster.reconstruction.rebuild import rebuild
 from expand_and_cluster.reconstruction.starts import SearchSettings, starts
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 
@@ -20,8 +21,8 @@ from expand_and_cluster.students.training import TrainingData
 )
 def test_spare_neurons_are_shed(activation, own, monkeypatch):
     """In each neuron's own coordinates, and in common ones where these would take too much."""
-    monkeypatch.setattr(candidate, "MOST_DENSE", 0)
-    monkeypatch.setattr(candidate, "MOST_OWN", own)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
+    monkeypatch.setattr(workbench, "MOST_OWN", own)
     rng = np.random.default_rng(1)
     source = teacher((6, 5, 3), activation)
     inputs = gaussian(800, 6)
@@ -40,7 +41,7 @@ def test_spare_neurons_are_shed(activation, own, monkeypatch):
 
 
 def test_nothing_is_shed_where_all_are_needed(monkeypatch):
-    monkeypatch.setattr(candidate, "MOST_DENSE", 0)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
     source = teacher((6, 5, 3), "tanh")
     inputs = gaussian(800, 6)
     bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)

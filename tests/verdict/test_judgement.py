@@ -5,8 +5,8 @@ import pytest
 from tests.reconstruction.planted import Clutter, gaussian, student, teacher
 
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.consensus import Population, gather
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.conditioning import analyse_conditioning
 from expand_and_cluster.verdict.judgement import Support, find_support, judge

@@ -10,13 +10,14 @@ from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.asking_layers import ask_layers
 from expand_and_cluster.queries.drafts import draft_network
+from expand_and_cluster.queries.gradients import examine_subspace
 from expand_and_cluster.queries.hessians import is_bent
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler, described
 from expand_and_cluster.queries.scale import find_scale
-from expand_and_cluster.queries.subspace import Subspace, examine_subspace
+from expand_and_cluster.queries.subspace import Subspace
 
 # Questions over all inputs, for every one that the counting bound (weights over outputs) asks for,
 # where students are trained within a subspace: four make the last solve well-conditioned.

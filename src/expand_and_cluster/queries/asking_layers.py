@@ -13,6 +13,7 @@ import numpy as np
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.queries.answers import Answers
+from expand_and_cluster.queries.gradients import examine_subspace
 from expand_and_cluster.queries.hessians import is_bent
 from expand_and_cluster.queries.layers_read import LayersRead, far_out, read_off, soft_kinks
 from expand_and_cluster.queries.limit import Limit
@@ -20,7 +21,7 @@ from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Gaussian, Sampler, described
-from expand_and_cluster.queries.subspace import Subspace, examine_subspace
+from expand_and_cluster.queries.subspace import Subspace
 
 # Share of the budget for reading layers off.
 MOST_READ = 0.7

@@ -10,8 +10,8 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.projection import frame_of
-from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Workbench
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
+from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 

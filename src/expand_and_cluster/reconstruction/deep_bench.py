@@ -12,8 +12,8 @@ from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import DeepDescent, all_present, hidden_weights
 from expand_and_cluster.fitting.deep_equations import DeepData, Present, lay_out
-from expand_and_cluster.reconstruction.candidate import AT_FLOOR, ROUNDING
 from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.workbench import AT_FLOOR, ROUNDING
 from expand_and_cluster.students.training import TrainingData
 
 # Rows on which floors and the cost of removing a neuron are measured.

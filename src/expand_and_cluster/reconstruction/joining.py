@@ -6,8 +6,9 @@ from scipy.spatial.distance import squareform
 
 from expand_and_cluster.clusters.dissimilarity import pairwise, unit_vectors
 from expand_and_cluster.core.network import Layer
-from expand_and_cluster.reconstruction.candidate import MOST_ROWS, Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import Removal
+from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 
 # How far two neurons' pre-activations are from each other, as a share of the larger, where they may
 # be one (15 degrees between directions).

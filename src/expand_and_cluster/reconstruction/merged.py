@@ -12,8 +12,8 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.fitting.first_order import fit_adam
 from expand_and_cluster.fitting.memory import Memory
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.starts import SearchSettings
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData, first_order_settings
 
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.workbench import Workbench
 
 # How many neurons are tried, cheapest first, before pruning ends.
 TRIES = 3

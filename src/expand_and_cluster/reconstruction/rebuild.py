@@ -7,10 +7,11 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import Removal, prune
 from expand_and_cluster.reconstruction.shedding import shed
 from expand_and_cluster.reconstruction.signs import resolve_signs
+from expand_and_cluster.reconstruction.workbench import Workbench
 
 
 @dataclass(frozen=True)

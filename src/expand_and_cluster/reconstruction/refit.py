@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import without
 from expand_and_cluster.reconstruction.spanned import removal_costs
 from expand_and_cluster.reconstruction.steps import Taken
+from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.symmetries.kinds import Sorting

@@ -13,11 +13,11 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
-from expand_and_cluster.reconstruction.candidate import MOST_DENSE, Workbench
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
 from expand_and_cluster.reconstruction.starts import SearchSettings, Start, starts
+from expand_and_cluster.reconstruction.workbench import MOST_DENSE, Workbench
 from expand_and_cluster.students.training import (
     TrainingData,
     samples_for,

@@ -3,9 +3,10 @@
 import numpy as np
 
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.reconstruction.candidate import Candidate, Workbench
+from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.signs import resolve_signs
+from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Neurons tried for removal, cheapest first.
 TRIES = 3

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
-from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Candidate, Workbench, improved
+from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
+from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 
 # Iterations of conjugate gradients in the first step after a loss; more once a step was cut short.
 SETTINGS = GaussNewtonSettings(iterations=150, own=True)

@@ -7,9 +7,9 @@ import numpy as np
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.pairs import QueryPairs
-from expand_and_cluster.reconstruction.candidate import Workbench
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.settle import plain, settle
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict.linearised import linearise, operations

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from expand_and_cluster.core.activation import Activation, mixture
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.reconstruction.candidate import AT_FLOOR, Workbench
+from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 from expand_and_cluster.verdict.judgement import Finding
 
 # Lengths of the input vector, as shares of the neuron's own, from which the other kind is fitted.

@@ -7,8 +7,8 @@ from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress
-from expand_and_cluster.reconstruction import candidate as candidate_module
-from expand_and_cluster.reconstruction.candidate import Workbench
+from expand_and_cluster.reconstruction import workbench
+from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 SAMPLES = 250
@@ -152,7 +152,7 @@ def test_finished_network_has_the_floor_of_its_candidate():
 @pytest.fixture
 def without_matrix(monkeypatch):
     """Every candidate counts as large."""
-    monkeypatch.setattr(candidate_module, "MOST_DENSE", 0)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
 
 
 @pytest.mark.usefixtures("without_matrix")
@@ -181,7 +181,7 @@ def test_both_ways_of_polishing_agree_on_loss_and_network(monkeypatch):
     bench = bench_for(source, skip=True)
     start = bench.start(rough(source, 0.02), 4)
     dense = bench.polish(start)
-    monkeypatch.setattr(candidate_module, "MOST_DENSE", 0)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
     large = bench.polish(start)
     assert bench.at_floor(dense)
     assert bench.at_floor(large)
@@ -217,9 +217,9 @@ def test_only_small_candidates_have_cheap_steps(monkeypatch):
     small = bench.start(source.input_vectors, 4)
     assert bench.cheap(small)
     # 4 neurons of 4 weights each.
-    monkeypatch.setattr(candidate_module, "MOST_DENSE", 15)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 15)
     assert not bench.cheap(small)
-    monkeypatch.setattr(candidate_module, "MOST_DENSE", 16)
+    monkeypatch.setattr(workbench, "MOST_DENSE", 16)
     assert bench.cheap(small)
 
 
@@ -229,8 +229,8 @@ def test_least_squares_of_large_designs_are_those_of_small_ones(skip, monkeypatc
     bench = bench_for(source, skip=skip)
     wanted = bench.start(rough(source), 6)
     exact = bench.start(source.input_vectors, 6)
-    monkeypatch.setattr(candidate_module, "MOST_FACTORED", 0)
-    monkeypatch.setattr(candidate_module, "ROWS", 64)
+    monkeypatch.setattr(workbench, "MOST_FACTORED", 0)
+    monkeypatch.setattr(workbench, "ROWS", 64)
     found = bench.start(rough(source), 6)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-10)
     np.testing.assert_allclose(

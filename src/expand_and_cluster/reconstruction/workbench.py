@@ -1,0 +1,322 @@
+"""Training pairs on which candidates of one hidden layer are solved, polished and measured."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float
+from scipy.linalg import cho_factor, cho_solve
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
+from expand_and_cluster.fitting.levenberg_marquardt import (
+    Descent,
+    LevenbergMarquardtSettings,
+    step_operations,
+)
+from expand_and_cluster.fitting.normal_equations import Data, prepare
+from expand_and_cluster.fitting.own_coordinates import OwnMoments
+from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
+from expand_and_cluster.reconstruction.candidate import Candidate, improved
+from expand_and_cluster.students.training import TrainingData
+
+# Squared rounding error of one term of a sum, with the few operations that make the term.
+ROUNDING = (4.0 * np.finfo(np.float64).eps) ** 2
+# Rows on which floors are measured, and removal costs at least.
+MOST_ROWS = 4096
+# Error, in units of what rounding explains, at which nothing else is left. Sums over many inputs
+# and least squares over features that are nearly alike cost more digits than the estimate knows of.
+AT_FLOOR = 30.0
+# Operations of a step that takes some ten milliseconds.
+CHEAP = 5e8
+# Input weights of the largest candidate whose normal equations are written out; larger ones are
+# polished by Gauss-Newton without a matrix.
+MOST_DENSE = 4500
+# Products of two inputs, over all samples, that are kept for the normal equations.
+MOST_PAIRS = 40_000_000
+# Bytes that second moments of the inputs may take, one matrix for each neuron: where they would be
+# more, all neurons are preconditioned in the same coordinates.
+MOST_OWN = 1 << 31
+# Entries of a design matrix beyond which least squares are solved by refined normal equations.
+MOST_FACTORED = 4_000_000
+
+
+class Workbench:
+    """Training pairs laid out once for all candidates of a reconstruction.
+
+    Args:
+        data: Standardised pairs.
+        activation: Activation of the teacher.
+        skip: Whether candidates carry an affine map from input to output.
+        noise: Standard deviation of the answers' own rounding, in standardised units: zero for
+            double precision.
+        deadline: `time.monotonic()` after which descents stop.
+        report: Told about long descents.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        activation: Activation,
+        *,
+        skip: bool = False,
+        noise: float = 0.0,
+        deadline: float | None = None,
+        report: Reporter = silent,
+    ) -> None:
+        """Keep the pairs; what a way of polishing needs is prepared when it is first used."""
+        self.report = report
+        self.activation = activation
+        self.skip = skip
+        self.noise = noise
+        self.deadline = deadline
+        self.training = data
+        self._targets = data.targets
+        self._extended = np.concatenate([data.inputs, np.ones((len(data.inputs), 1))], axis=1)
+        self._fixed = self._extended if skip else self._extended[:, -1:]
+
+    @cached_property
+    def _pairs(self) -> Data:
+        """What small candidates need: all products of two inputs."""
+        with double():
+            return prepare(self.training.inputs, self._targets, skip=self.skip)
+
+    @cached_property
+    def _frame(self) -> Frame:
+        """What large candidates need."""
+        return frame_of(self.training.inputs, self._targets, skip=self.skip)
+
+    @cached_property
+    def _moments(self) -> OwnMoments:
+        """What is known of neurons from one descent to the next."""
+        with double():
+            return OwnMoments(self._frame)
+
+    def start(
+        self,
+        vectors: Float[np.ndarray, "neurons inputs_and_bias"],
+        capacity: int,
+        activation: Activation | None = None,
+    ) -> Candidate:
+        """Candidate of these input vectors with least-squares output weights.
+
+        Args:
+            vectors: Input vectors.
+            capacity: Padded width; more where the neurons' places ask for it.
+            activation: Activation of a layer of these neurons, of the bench's kinds; None for that
+                of the bench.
+        """
+        size = vectors.shape[1] - 1
+        own = activation or self.activation
+        places = self.activation.places([own.of(k) for k in range(len(vectors))])
+        capacity = max(capacity, int(places.max()) + 1)
+        padded = np.zeros((capacity, size + 1))
+        padded[places] = vectors
+        layers = (
+            Layer(padded[:, :-1], padded[:, -1]),
+            Layer(np.zeros((self._targets.shape[1], capacity)), np.zeros(self._targets.shape[1])),
+        )
+        present = np.isin(np.arange(capacity), places)
+        return self.solve_outputs(Network(layers, self.activation), present)
+
+    @staticmethod
+    def as_candidate(network: Network) -> Candidate:
+        """A finished network, to be asked for its floor."""
+        return Candidate(network, np.ones(network.hidden_widths[0], bool), float("nan"))
+
+    def features(
+        self, network: Network, most: int | None = None
+    ) -> Float[np.ndarray, "samples neurons"]:
+        """Activations of all neurons on the training inputs, or on the first few of them."""
+        vectors, extended = network.input_vectors, self._extended[:most]
+        found = np.empty((len(extended), len(vectors)))
+        with double():
+            for first in range(0, len(found), ROWS):
+                rows = slice(first, first + ROWS)
+                inputs = jnp.asarray(extended[rows])
+                found[rows] = _at_neurons(jnp.asarray(vectors), inputs, network.activation.function)
+        return found
+
+    def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
+        """The network with least-squares output weights, bias and skip."""
+        design = np.concatenate([self.features(network)[:, present], self._fixed], axis=1)
+        scale = np.linalg.norm(design, axis=0)
+        scale[scale == 0] = 1.0
+        solution = _least_squares(design / scale, self._targets) / scale[:, None]
+        weights = np.zeros((self._targets.shape[1], len(present)))
+        count = int(present.sum())
+        weights[:, present] = solution[:count].T
+        skip = None
+        if self.skip:
+            skip = Layer(solution[count:-1].T, np.zeros(self._targets.shape[1]))
+        solved = network.replace(
+            layers=(network.layers[0], Layer(weights, solution[-1])), skip=skip
+        )
+        loss = float(np.mean((design @ solution - self._targets) ** 2))
+        return Candidate(solved, present.copy(), loss)
+
+    def polish(
+        self,
+        candidate: Candidate,
+        *,
+        steps: int = 200,
+        damping: float = 1e-4,
+        patience: int = 40,
+        beyond: float = 1.0,
+    ) -> Candidate:
+        """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
+
+        Where steps are cheap, long valleys are followed; where they are not, a start that does not
+        converge within a few steps is not worth more of them.
+
+        Args:
+            candidate: Where to start.
+            steps: Most steps.
+            damping: First damping.
+            patience: Steps without progress after which to stop.
+            beyond: Share of `floor` to aim for: the estimate may be too large.
+        """
+        if not self.dense(candidate):
+            return self._polish_large(candidate, damping)
+        if not self.cheap(candidate):
+            patience = min(patience, 12)
+        settings = LevenbergMarquardtSettings(
+            steps=steps,
+            target=beyond * self.floor(candidate),
+            damping=damping,
+            patience=patience,
+        )
+        with double():
+            descent = Descent(
+                candidate.network, self._pairs, settings, self.deadline, present=candidate.present
+            )
+            for _ in descent.run():
+                pass
+            return improved(candidate, descent.padded(), descent.loss)
+
+    def _polish_large(self, candidate: Candidate, damping: float) -> Candidate:
+        descent = self.descent(candidate, GaussNewtonSettings(damping=damping))
+        for _ in descent.run():
+            self.tell(descent)
+        return improved(candidate, descent.network(), descent.loss)
+
+    def descent(self, candidate: Candidate, settings: GaussNewtonSettings) -> GaussNewton:
+        """Gauss-Newton without a matrix, from this candidate to its floor.
+
+        Args:
+            candidate: Where to start.
+            settings: When to stop and how to damp; its target is replaced.
+        """
+        moments = len(candidate.present) * self._extended.shape[1] ** 2 * np.float32().nbytes
+        own = settings.own and moments <= MOST_OWN
+        return GaussNewton(
+            candidate.network,
+            self._frame,
+            replace(settings, target=self.floor(candidate), own=own),
+            self.deadline,
+            present=candidate.present,
+            moments=self._moments if own else None,
+        )
+
+    def tell(self, descent: GaussNewton) -> None:
+        """Report a step of a long descent."""
+        error = np.array([np.sqrt(descent.loss)])
+        note = f"{descent.width} neurons"
+        self.report(Progress("polish", descent.step, descent.settings.steps, error, note))
+
+    def dense(self, candidate: Candidate) -> bool:
+        """Whether normal equations of this candidate are written out."""
+        samples, size = self._extended.shape
+        fits = samples * size * (size + 1) // 2 <= MOST_PAIRS
+        return fits and len(candidate.present) * size <= MOST_DENSE
+
+    def cheap(self, candidate: Candidate) -> bool:
+        """Whether a step of Levenberg-Marquardt on this candidate takes milliseconds."""
+        samples, size = self._extended.shape
+        outputs = self._targets.shape[1]
+        cost = step_operations(samples, size, len(candidate.present), outputs)
+        return self.dense(candidate) and cost < CHEAP
+
+    def floor(self, candidate: Candidate) -> float:
+        """Mean squared error that rounding alone explains for this candidate.
+
+        Each output is a sum of terms, each wrong by a few units in its last place, and so is each
+        pre-activation, whose error counts with the slope there; answers that came rounded add
+        their own.
+        """
+        present, inputs = candidate.present, self._extended[:MOST_ROWS]
+        network = candidate.network
+        values = self.features(network, MOST_ROWS)[:, present]
+        with double():
+            vectors = jnp.asarray(network.input_vectors)
+            slopes = np.asarray(
+                _at_neurons(vectors, jnp.asarray(inputs), network.activation.derivative)
+            )[:, present]
+        vectors = network.input_vectors[present]
+        wrong = values**2 + slopes**2 * (inputs**2 @ (vectors**2).T)
+        weights = candidate.network.layers[1].weight[:, present] ** 2
+        size = float(np.mean(wrong @ weights.T)) + float(np.mean(self._targets**2))
+        return float(ROUNDING * size + self.noise**2)
+
+    def at_floor(self, candidate: Candidate) -> bool:
+        """Whether nothing but rounding is left of the error."""
+        return bool(candidate.loss <= AT_FLOOR * self.floor(candidate))
+
+    def removal_costs(self, candidate: Candidate) -> Float[np.ndarray, " neurons"]:
+        """Rise of the loss when a neuron is removed and the output weights solved again.
+
+        For least squares it is `a_k**2 / inverse_gram_kk`, without solving anew for each neuron;
+        absent neurons cost infinity.
+        """
+        present = candidate.present
+        # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
+        rows = max(MOST_ROWS, 8 * (int(present.sum()) + self._fixed.shape[1]))
+        features = self.features(candidate.network, rows)[:, present]
+        design = np.concatenate([features, self._fixed[:rows]], axis=1)
+        scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
+        scale[scale == 0] = 1.0
+        # Singular values of the design itself: its Gram matrix would lose the half of the digits
+        # by which a neuron that the others span exactly is told from one that they nearly span.
+        unit = design / scale / np.sqrt(len(design))
+        _, values, right = np.linalg.svd(np.linalg.qr(unit, mode="r"))
+        least = np.finfo(np.float64).eps * values[0]
+        inverse = ((right.T / np.maximum(values, least)) ** 2).sum(axis=1)
+        count = int(present.sum())
+        weights = candidate.network.layers[1].weight[:, present] * scale[:count]
+        # A neuron that the others span exactly has an unbounded inverse; capped, its cost comes
+        # out as what rounding makes of zero.
+        costs = np.full(len(present), np.inf)
+        costs[present] = np.mean(weights**2, axis=0) / inverse[:count]
+        return costs
+
+
+def _least_squares(
+    design: Float[np.ndarray, "samples features"], targets: Float[np.ndarray, "samples outputs"]
+) -> Float[np.ndarray, "features outputs"]:
+    """Least squares of a design with columns of equal length."""
+    if design.size <= MOST_FACTORED:
+        return np.linalg.lstsq(design, targets, rcond=1e-14)[0]
+    gram = design.T @ design
+    factor = cho_factor(gram + 1e-13 * np.trace(gram) / len(gram) * np.eye(len(gram)))
+    solution = np.zeros((design.shape[1], targets.shape[1]))
+    # Each pass regains the digits that the normal equations lost.
+    for _ in range(3):
+        solution += cho_solve(factor, design.T @ (targets - design @ solution))
+    return solution
+
+
+@jax.jit(static_argnames=("function",))
+def _at_neurons(
+    vectors: Float[Array, "neurons inputs"],
+    inputs: Float[Array, "samples inputs"],
+    function: Callable[[Array], Array],
+) -> Float[Array, "samples neurons"]:
+    """A function of every neuron's pre-activation: its activation, or the slope of it."""
+    return function(inputs @ vectors.T)
