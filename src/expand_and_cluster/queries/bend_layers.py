@@ -17,11 +17,10 @@ from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.bend_domain import Domain, Draw
-from expand_and_cluster.queries.bend_equations import Bend, Neuron
+from expand_and_cluster.queries.bend_follow import Follower
 from expand_and_cluster.queries.bend_neurons import (
     Found,
     distinct,
-    extended,
     hidden_below,
     signs_told,
     with_open,
@@ -29,20 +28,14 @@ from expand_and_cluster.queries.bend_neurons import (
 from expand_and_cluster.queries.bend_outputs import read_outputs
 from expand_and_cluster.queries.bend_places import places_around
 from expand_and_cluster.queries.bend_signs import flips_told
-from expand_and_cluster.queries.bend_survey import LINES, QUIET, Survey
-from expand_and_cluster.queries.bend_walk import BendWalker
-from expand_and_cluster.queries.kinks import Ask, find_kinks
+from expand_and_cluster.queries.bend_survey import Survey
+from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.queries.limit import Limit, SpentError
-from expand_and_cluster.queries.pieces import ON, Pieces, slopes_of
+from expand_and_cluster.queries.pieces import Pieces, slopes_of
 
 # How often a network is read, on other lines each time: which kinks the first lines come upon
 # decides whether neurons of one layer pass for some of another, and which signs are told.
 READINGS = 3
-# Random places where a neuron bends that are looked at, and how many must have a kink just there;
-# steps to such a place, and how near it has to come, relative to the size of inputs.
-LOOKS, SEEN, HITS, ROUNDED = 8, 2, 12, 1e-13
-# Half the length of the line through such a point, relative to the size of inputs.
-THROUGH = 0.05
 # Share of answers that a network explains which more questions would not improve: the rest is of
 # neurons seldom active, and a matter of polishing.
 NEARLY_ALL = 0.99
@@ -175,91 +168,15 @@ class _Reader:
     def _followed(
         self, pieces: Pieces, found: list[Found], hidden: np.ndarray, *, last: bool
     ) -> tuple[Pieces, list[Found]]:
-        """Neurons of the next layer whose bends are followed from piece to piece.
-
-        As soon as they tell the signs of the layer below, there is less to solve for.
-        """
-        depth, survey, domain = len(pieces.known), self._survey, self._domain
-        walker = BendWalker(self._ask, pieces, domain.size, domain.rng)
-        pending, quiet = survey.pool, 0
-        survey.pool = []
-        while quiet < QUIET:
-            new = 0
-            while pending:
-                bend = pending.pop()
-                if extended(pieces, found, bend):
-                    continue
-                got = self._neuron(walker, bend, last=last)
-                if got is None:
-                    survey.pool.append(bend)
-                    continue
-                found.append(got)
-                new += 1
-                flipped = None
-                if pieces.open is not None:
-                    flipped = signs_told(pieces, found, hidden, search=False)
-                if flipped is not None:
-                    pieces = pieces.signed(flipped)
-                    walker = BendWalker(self._ask, pieces, domain.size, domain.rng)
-                    found = distinct(pieces, [bends for _, bends in found])
-                    # What did not do with signs open may do now.
-                    pending, survey.pool = pending + survey.pool, []
-                pending, survey.pool = (
-                    [one for one in some if not survey.explained(pieces, found, one.point)]
-                    for some in (pending, survey.pool)
-                )
-                self._tell(depth + 1, found)
-            quiet = 0 if new else quiet + 1
-            vectors = [neuron.vector for neuron, _ in found]
-            pending = walker.unknown(domain.wide(LINES), domain.wide(LINES), vectors)
-        survey.pool += pending
-        if pieces.open is None:
-            found = distinct(pieces, [bends for _, bends in found])
-        return pieces, found
+        """Neurons of the next layer whose bends are followed from piece to piece."""
+        follower = Follower(self._survey, pieces, found, hidden, last=last)
+        for known in follower.run():
+            self._tell(len(pieces.known) + 1, known)
+        return follower.pieces, follower.found
 
     def _tell(self, depth: int, found: list[Found]) -> None:
         self.progress = f"layer {depth}, of which {len(found)} neurons were found"
         self._report(Progress(f"read layer {depth}", len(found), note=f"{len(found)} neurons"))
-
-    def _neuron(self, walker: BendWalker, bend: Bend, *, last: bool) -> Found | None:
-        """The neuron of the next layer that makes a kink; None if it is of a layer above."""
-        found = walker.neuron(bend)
-        if found is None or last:
-            return found
-        neuron, bends = found
-        there = self._seen(walker.pieces, neuron)
-        return (neuron, bends + there) if len(there) >= SEEN else None
-
-    def _seen(self, pieces: Pieces, neuron: Neuron) -> list[Bend]:
-        """Kinks at random places where a neuron bends, if it is of this layer.
-
-        One of a layer above bends there only as long as no neuron of this layer has turned it.
-        """
-        points, normals = [], []
-        for point in self._domain.wide(LOOKS):
-            for _ in range(HITS):
-                place = pieces.at(point)
-                slope = neuron.vector[:-1] @ place.tangents
-                steep = float(slope @ slope)
-                if steep == 0.0:
-                    break
-                pre = float(neuron.vector[:-1] @ place.features + neuron.vector[-1])
-                if abs(pre) <= ROUNDED * self._domain.size * np.sqrt(steep):
-                    points.append(point)
-                    normals.append(slope / np.sqrt(steep))
-                    break
-                point = point - pre / steep * slope
-        if not points:
-            return []
-        side = THROUGH * self._domain.size * np.array(normals)
-        kinks = find_kinks(self._ask, np.array(points) - side, np.array(points) + side)
-        off = (2.0 * kinks.place - 1.0) * THROUGH
-        lines = kinks.line[np.abs(off) < ON]
-        there = dict(zip(lines.tolist(), off[np.abs(off) < ON].tolist(), strict=True))
-        return [
-            Bend(points[line] + share * self._domain.size * normals[line], normals[line])
-            for line, share in there.items()
-        ]
 
     def _with_outputs(self, below: Pieces, found: list[Found]) -> tuple[Network | None, str]:
         read = read_outputs(self._survey, below, found)
