@@ -48,6 +48,8 @@ THINNED = 1e-18
 WIDE_STEPS = 60
 # Damping that polishing begins with where a network was read off, and is nearly right.
 READ_DAMPING = 1e-8
+# Equations for every weight of it that it is polished on first, and pairs at least.
+EQUATIONS_READ, FEWEST_READ = 6, 512
 # Weights of a network up to which removals are tried where not all of them are held, and neurons
 # that may be missing.
 MOST_TRIED = 2000
@@ -93,9 +95,6 @@ class LayerwiseSearch:
         self.activation = activation
         self.settings = settings
         self.outcome = LayerwiseOutcome()
-        self.bench = DeepBench(
-            data.first(MOST_SAMPLES), noise=settings.noise, deadline=deadline, report=report
-        )
         self._students = DeepStudents(
             data,
             activation,
@@ -112,6 +111,15 @@ class LayerwiseSearch:
         self._first_layer = first_layer
         self._looked_at: Scored | None = None
         self._deadline = deadline
+        self.bench = self._bench(MOST_SAMPLES)
+
+    def _bench(self, samples: int) -> DeepBench:
+        return DeepBench(
+            self.data.first(min(samples, MOST_SAMPLES)),
+            noise=self.settings.noise,
+            deadline=self._deadline,
+            report=self._report,
+        )
 
     def run(self) -> LayerwiseOutcome:
         """Rebuild until a network is exact and held, or no rounds or time are left."""
@@ -218,12 +226,22 @@ class LayerwiseSearch:
     def _finish_read(self, read: Network, source: str) -> None:
         """Polish what was read off; if all of it is held, no neuron is to spare.
 
-        Of a large one no neuron is tried out, which would take hours: the verdict abstains.
+        It is nearly right, and as many pairs as hold the weights bring it to rounding on all; where
+        they do not, all have the last word. Of a large one no neuron is tried out, which would take
+        hours: the verdict abstains.
         """
-        bench = self.bench
-        now = bench.polish(
-            bench.score(read), steps=WIDE_STEPS, damping=READ_DAMPING, stage="polish all layers"
-        )
+        bench, now = self.bench, self.bench.score(read)
+        weights = read.parameter_count // self.data.targets.shape[1]
+        few = self._bench(max(FEWEST_READ, EQUATIONS_READ * weights))
+        for some in (few, bench):
+            if not bench.at_floor(now):
+                polished = some.polish(
+                    some.score(now.network),
+                    steps=WIDE_STEPS,
+                    damping=READ_DAMPING,
+                    stage="polish all layers",
+                )
+                now = min(now, bench.score(polished.network), key=lambda each: each.loss)
         large = now.network.parameter_count > MOST_TRIED
         held = None
         if bench.at_floor(now) and not large:
