@@ -8,6 +8,7 @@ from tests.queries.kinked import LEAKY, RELU, bends_of, layers
 
 from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.queries import bend_layers
 from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.bend_equations import (
     Inconsistent,
@@ -16,6 +17,7 @@ from expand_and_cluster.queries.bend_equations import (
     solve_signs,
 )
 from expand_and_cluster.queries.bend_layers import read_layers
+from expand_and_cluster.queries.bend_outputs import Outputs
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pieces import Pieces, has_kink, on_bend
 from expand_and_cluster.queries.samplers import Gaussian
@@ -132,6 +134,34 @@ def test_a_whole_network_is_read(seed):
     assert compare(read.network, teacher).max_weight_error < 1e-4
     assert read.places is not None
     assert read.places.shape[1] == 8
+
+
+def test_a_reading_that_fails_is_repeated_on_other_lines(monkeypatch: pytest.MonkeyPatch):
+    teacher = untrained((8, 6, 5, 2), "relu", 0)
+    read_outputs, seen = bend_layers.read_outputs, []
+
+    def open_at_first(survey, below, found):
+        seen.append(found[0][1][0].point)
+        return read_outputs(survey, below, found) if len(seen) > 1 else Outputs(None, None, 0.0)
+
+    monkeypatch.setattr(bend_layers, "read_outputs", open_at_first)
+    read = read_by_asking(teacher, 0, 160_000)
+    assert len(seen) == 2
+    assert not np.array_equal(*seen)
+    assert read.network is not None
+    assert read.network.hidden_widths == (6, 5)
+    # What the first reading asked is counted.
+    monkeypatch.setattr(bend_layers, "read_outputs", read_outputs)
+    assert read.queries > read_by_asking(teacher, 0, 160_000).queries
+
+
+def test_signs_that_stay_open_are_said_after_the_last_reading(monkeypatch: pytest.MonkeyPatch):
+    teacher = untrained((8, 6, 5, 2), "relu", 0)
+    monkeypatch.setattr(bend_layers, "READINGS", 1)
+    monkeypatch.setattr(bend_layers, "read_outputs", lambda *_: Outputs(None, None, 0.0))
+    read = read_by_asking(teacher, 0, 80_000)
+    assert read.network is None
+    assert read.note == "signs of layer 2 stay open"
 
 
 def test_a_budget_that_is_too_small_ends_it():
