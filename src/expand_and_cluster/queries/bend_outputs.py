@@ -28,8 +28,8 @@ ROWS_PER_FEATURE, LEAST_ROWS = 8, 16_384
 # Lines between inputs that are explained and others, and how often what is missing is looked for.
 REPAIR_LINES, REPAIRS = 8, 20
 # Share of the answers that may be lost to signs, or to neurons that seem not needed, and signs
-# that are turned at once to win them back.
-LOST, MOST_TURNED = 1e-3, 2
+# that are turned to win them back: single ones, and two at once where there are few pairs of them.
+LOST, MOST_PAIRS = 1e-3, 150
 
 
 @dataclass(frozen=True)
@@ -142,15 +142,16 @@ def _signed(
         explained: Share of these that is explained while signs are open.
     """
     last, right = regressed(pieces.signed(flipped), points, answers, beside)
-    for together in range(1, MOST_TURNED + 1):
-        for some in combinations(range(len(flipped)), together):
-            if np.mean(right) >= explained - LOST:
-                return last, right
-            turned = flipped.copy()
-            turned[list(some)] ^= True
-            tried, better = regressed(pieces.signed(turned), points, answers, beside)
-            if better.sum() > right.sum():
-                flipped[:], last, right = turned, tried, better
+    neurons = range(len(flipped))
+    pairs = list(combinations(neurons, 2))
+    for some in [(one,) for one in neurons] + (pairs if len(pairs) <= MOST_PAIRS else []):
+        if np.mean(right) >= explained - LOST:
+            break
+        turned = flipped.copy()
+        turned[list(some)] ^= True
+        tried, better = regressed(pieces.signed(turned), points, answers, beside)
+        if better.sum() > right.sum():
+            flipped[:], last, right = turned, tried, better
     return last, right
 
 

@@ -108,7 +108,6 @@ class Survey:
                     if quiet >= QUIET and neuron.unseen.any():
                         self.look(*_across(draw(SOME), pieces, neuron), pieces, found)
                 found = self.found(pieces, found, last=last)
-            found = found if last else self._standing(pieces, found)
             quiet = 0 if len(found) > before else quiet + 1
         # One that had not shown some of its weights may have been found again by kinks that do.
         return distinct(pieces, [bends for _, bends in found])
