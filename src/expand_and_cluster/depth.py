@@ -24,7 +24,7 @@ from expand_and_cluster.recovery import (
     Verdict,
 )
 from expand_and_cluster.summary import clustering_of, curves_of, hold
-from expand_and_cluster.verdict.deep_conditioning import all_held, analyse_deep_conditioning
+from expand_and_cluster.verdict.deep_conditioning import Analyst
 from expand_and_cluster.verdict.deep_judgement import (
     find_layer_support,
     judge_layers,
@@ -56,6 +56,7 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         rounds=ROUNDS,
         noise=prepared.noise,
     )
+    analyst = Analyst()
     search = LayerwiseSearch(
         prepared.training,
         held_out,
@@ -63,7 +64,7 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
         settings,
         checkpoint=job.store,
         report=request.progress,
-        held=all_held,
+        held=analyst.all_held,
         first_layer=None
         if job.answers.first_layer is None
         else standard.enter_vectors(job.answers.first_layer),
@@ -81,7 +82,7 @@ def recover_layers(job: Job, width: int, expansion: ExpansionCurve | None) -> Re
     network = outcome.best.network
     floor = float(np.sqrt(search.bench.floor(network)))
     error = float(np.sqrt(outcome.held_out))
-    conditioning = analyse_deep_conditioning(network, search.bench.training)
+    conditioning = analyst.analyse(network, search.bench.training)
     support = find_layer_support(network, outcome.imitating(), held_out.inputs)
     finding = judge_layers(
         network,

@@ -8,7 +8,12 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.teachers.synthetic import synthetic_deep
 from expand_and_cluster.teachers.untrained import untrained
-from expand_and_cluster.verdict.deep_conditioning import all_held, analyse_deep_conditioning
+from expand_and_cluster.verdict import deep_conditioning
+from expand_and_cluster.verdict.deep_conditioning import (
+    Analyst,
+    DeepConditioning,
+    analyse_deep_conditioning,
+)
 
 ROWS = np.random.default_rng(0).normal(size=(2000, 4))
 
@@ -29,7 +34,7 @@ def test_amplification_is_the_root_of_the_covariance(activation: str):
     np.testing.assert_allclose(
         np.concatenate([part.ravel() for part in found.amplification]), wanted, rtol=1e-6
     )
-    assert all_held(network, pairs(network))
+    assert Analyst().all_held(network, pairs(network))
 
 
 def with_copy(network: Network, layer: int) -> Network:
@@ -49,15 +54,36 @@ def test_a_neuron_to_spare_is_seen(activation: str, layer: int):
     network = untrained((4, 4, 3, 1), activation, seed=1)
     wider = with_copy(network, layer)
     np.testing.assert_allclose(wider(ROWS), network(ROWS), atol=1e-12)
-    assert not all_held(wider, pairs(wider))
+    assert not Analyst().all_held(wider, pairs(wider))
 
 
 def test_a_free_scale_is_no_uncertainty():
     network = untrained((4, 3, 3, 1), "relu", seed=5)
-    assert all_held(network, pairs(network))
+    assert Analyst().all_held(network, pairs(network))
 
 
 def test_fewer_pairs_than_weights_hold_nothing():
     network = synthetic_deep((4, 3, 2, 1), seed=0)
     few = TrainingData(ROWS[:20], network(ROWS[:20]))
-    assert not all_held(network, few)
+    assert not Analyst().all_held(network, few)
+
+
+def test_a_network_is_analysed_once_until_another_is_asked_for(monkeypatch: pytest.MonkeyPatch):
+    asked = []
+
+    def count(network: Network, data: TrainingData) -> DeepConditioning:
+        asked.append(network)
+        return analyse_deep_conditioning(network, data)
+
+    monkeypatch.setattr(deep_conditioning, "analyse_deep_conditioning", count)
+    one, other = (untrained((4, 4, 3, 2), "tanh", seed) for seed in (0, 1))
+    data, more = pairs(one), pairs(other)
+    analyst = Analyst()
+    first = analyst.analyse(one, data)
+    assert analyst.all_held(one, data) == first.holds_all
+    assert analyst.analyse(one, data) is first
+    assert len(asked) == 1
+    analyst.analyse(one, more)
+    analyst.analyse(other, more)
+    analyst.analyse(one, data)
+    assert len(asked) == 4

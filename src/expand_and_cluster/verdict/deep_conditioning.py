@@ -31,6 +31,36 @@ class DeepConditioning:
     smallest: float
     amplification: tuple[Float[np.ndarray, "_ _"], ...]
 
+    @property
+    def holds_all(self) -> bool:
+        """Whether there is no direction in which the weights could move freely.
+
+        Single weights of the first layer may be loose: inputs that hardly vary have none that is
+        held.
+        """
+        first, *others = self.amplification
+        biases = bool(np.all(first[:, -1] < LOOSE))
+        return biases and all(bool(np.all(part < LOOSE)) for part in others)
+
+
+class Analyst:
+    """Analyses networks on pairs, each network once as long as no other is asked for."""
+
+    def __init__(self) -> None:
+        """Nothing is known."""
+        self._last: tuple[Network, TrainingData, DeepConditioning] | None = None
+
+    def analyse(self, network: Network, data: TrainingData) -> DeepConditioning:
+        """What `analyse_deep_conditioning` says."""
+        last = self._last
+        if last is None or last[0] is not network or last[1] is not data:
+            last = self._last = (network, data, analyse_deep_conditioning(network, data))
+        return last[2]
+
+    def all_held(self, network: Network, data: TrainingData) -> bool:
+        """Whether the pairs hold all weights of an exact network."""
+        return self.analyse(network, data).holds_all
+
 
 def analyse_deep_conditioning(network: Network, data: TrainingData) -> DeepConditioning:
     """Analyse the whole Jacobian, weights of all layers, at a solution.
@@ -89,13 +119,3 @@ def _scale_directions(network: Network) -> Float[np.ndarray, "neurons weights"]:
             row[there] = -degree * above.weight[:, neuron]
             rows.append(row / max(float(np.linalg.norm(row)), np.finfo(np.float64).tiny))
     return np.array(rows)
-
-
-def all_held(network: Network, data: TrainingData) -> bool:
-    """Whether an exact network has no direction in which its weights could move freely.
-
-    Single weights of the first layer may be loose: inputs that hardly vary have none that is held.
-    """
-    found = analyse_deep_conditioning(network, data).amplification
-    biases = bool(np.all(found[0][:, -1] < LOOSE))
-    return biases and all(bool(np.all(part < LOOSE)) for part in found[1:])
