@@ -234,14 +234,15 @@ class LayerwiseSearch:
         weights = read.parameter_count // self.data.targets.shape[1]
         few = self._bench(max(FEWEST_READ, EQUATIONS_READ * weights))
         for some in (few, bench):
-            if not bench.at_floor(now):
-                polished = some.polish(
-                    some.score(now.network),
-                    steps=WIDE_STEPS,
-                    damping=READ_DAMPING,
-                    stage="polish all layers",
-                )
-                now = min(now, bench.score(polished.network), key=lambda each: each.loss)
+            # At rounding on all pairs, one step on all of them makes the most of these.
+            settled = bench.at_floor(now)
+            polished = some.polish(
+                some.score(now.network),
+                steps=1 if settled else WIDE_STEPS,
+                damping=READ_DAMPING,
+                stage="polish all layers",
+            )
+            now = min(now, bench.score(polished.network), key=lambda each: each.loss)
         large = now.network.parameter_count > MOST_TRIED
         held = None
         if bench.at_floor(now) and not large:

@@ -43,7 +43,7 @@ MOST_DENSE = 4500
 MOST_PAIRS = 40_000_000
 # Bytes that second moments of the inputs may take, one matrix for each neuron: where they would be
 # more, all neurons are preconditioned in the same coordinates.
-MOST_OWN = 1 << 31
+MOST_OWN = 1 << 29
 # Entries of a design matrix beyond which least squares are solved by refined normal equations.
 MOST_FACTORED = 4_000_000
 
