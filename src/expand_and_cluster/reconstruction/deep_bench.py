@@ -71,6 +71,7 @@ class DeepBench:
         steps: int = 200,
         damping: float = 1e-4,
         patience: int = 40,
+        beyond: float = 1.0,
         stage: str = "polish",
     ) -> Scored:
         """Levenberg-Marquardt on all weights until rounding, a stall or the last step.
@@ -80,11 +81,15 @@ class DeepBench:
             steps: Most steps.
             damping: First damping.
             patience: Steps without progress after which to stop.
+            beyond: Share of `floor` to aim for.
             stage: Name of the work in reports.
         """
         padded, present = _padded(start.network)
         settings = LevenbergMarquardtSettings(
-            steps=steps, target=self.floor(start.network), damping=damping, patience=patience
+            steps=steps,
+            target=beyond * self.floor(start.network),
+            damping=damping,
+            patience=patience,
         )
         with double():
             data = self._data(hidden_weights(padded.widths))

@@ -29,6 +29,7 @@ from expand_and_cluster.reconstruction.layerwise_outcome import (
     Stage,
 )
 from expand_and_cluster.reconstruction.layerwise_students import SHARPENED, DeepStudents
+from expand_and_cluster.reconstruction.read_polish import WIDE_STEPS, pairs_for, polish_read
 from expand_and_cluster.reconstruction.second_look import look_again
 from expand_and_cluster.students.above import FOUND
 from expand_and_cluster.students.regrown import Ground
@@ -44,12 +45,6 @@ NEAR = 1e-5
 # Mean squared error from which on neurons are taken out. Many neurons to spare, with large weights
 # that cancel, keep a network from its own rounding: that is only reached without them.
 THINNED = 1e-18
-# Steps of polishing before that: near a minimum a few suffice, and in a flat valley none do.
-WIDE_STEPS = 60
-# Damping that polishing begins with where a network was read off, and is nearly right.
-READ_DAMPING = 1e-8
-# Equations for every weight of it that it is polished on first, and pairs at least.
-EQUATIONS_READ, FEWEST_READ = 6, 512
 # Weights of a network up to which removals are tried where not all of them are held, and neurons
 # that may be missing.
 MOST_TRIED = 2000
@@ -226,23 +221,10 @@ class LayerwiseSearch:
     def _finish_read(self, read: Network, source: str) -> None:
         """Polish what was read off; if all of it is held, no neuron is to spare.
 
-        It is nearly right, and as many pairs as hold the weights bring it to rounding on all; where
-        they do not, all have the last word. Of a large one no neuron is tried out, which would take
-        hours: the verdict abstains.
+        Of a large one no neuron is tried out, which would take hours: the verdict abstains.
         """
-        bench, now = self.bench, self.bench.score(read)
-        weights = read.parameter_count // self.data.targets.shape[1]
-        few = self._bench(max(FEWEST_READ, EQUATIONS_READ * weights))
-        for some in (few, bench):
-            # At rounding on all pairs, one step on all of them makes the most of these.
-            settled = bench.at_floor(now)
-            polished = some.polish(
-                some.score(now.network),
-                steps=1 if settled else WIDE_STEPS,
-                damping=READ_DAMPING,
-                stage="polish all layers",
-            )
-            now = min(now, bench.score(polished.network), key=lambda each: each.loss)
+        bench = self.bench
+        now = polish_read(read, self._bench(pairs_for(read)), bench)
         large = now.network.parameter_count > MOST_TRIED
         held = None
         if bench.at_floor(now) and not large:
