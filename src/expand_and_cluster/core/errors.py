@@ -15,6 +15,11 @@ class EacError(Exception):
         super().__init__(message)
         self.partial = partial
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Between processes all but what was reached travels, which may not be picklable."""
+        others = {name: value for name, value in vars(self).items() if name != "partial"}
+        return type(self), (str(self),), others or None
+
 
 class InvalidInputError(EacError, ValueError):
     """An argument was refused before any work was done."""

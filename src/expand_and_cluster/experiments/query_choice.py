@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from expand_and_cluster.core.activations import resolve
+from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.experiments.experiment import Experiment
 from expand_and_cluster.experiments.studies import Row, Task, run_study
@@ -42,7 +43,10 @@ EXACT = 1e-9
 
 
 def recover_chosen(task: Task) -> Row:
-    """Recover one teacher from questions of which the second half is chosen one way."""
+    """Recover one teacher from questions of which the second half is chosen one way.
+
+    Where the first half shows no network to choose by, the second is plain.
+    """
     teacher = synthetic(INPUT_SIZE, WIDTH, task["seed"], task["activation"])
     weights = WIDTH * (INPUT_SIZE + 2) + 1
     count = round(task["share"] * weights)
@@ -51,8 +55,12 @@ def recover_chosen(task: Task) -> Row:
     candidates = rng.standard_normal((CANDIDATES, INPUT_SIZE))
     second = candidates[_chosen(task, first, teacher(first), candidates, count // 2)]
     inputs = np.concatenate([first, second])
-    recovery = _recovered(task, inputs, teacher(inputs))
-    scores = compare(recovery, teacher)
+    try:
+        recovery = _recovered(task, inputs, teacher(inputs))
+        identified = recovery.verdict.identified
+        error = compare(recovery, teacher).max_weight_error
+    except EacError:
+        identified, error = False, float("inf")
     return {
         "label": f"{task['activation']} {task['choice']} {task['share']:g}",
         "activation": task["activation"],
@@ -60,9 +68,9 @@ def recover_chosen(task: Task) -> Row:
         "share": task["share"],
         "seed": task["seed"],
         "queries": len(inputs),
-        "exact": bool(scores.max_weight_error <= EXACT),
-        "identified": recovery.verdict.identified,
-        "max_weight_error": scores.max_weight_error,
+        "exact": bool(error <= EXACT),
+        "identified": identified,
+        "max_weight_error": error,
         "amplification": _amplification(jacobian(teacher, inputs)),
     }
 
@@ -90,7 +98,10 @@ def _chosen(
         activation = resolve(task["activation"])
         fit = train_students(data, STUDENT_WIDTH, activation, count=STUDENTS, seed=1)
         return most_disputed(fit.students, standard.inputs(candidates), count, task["seed"])
-    network = _recovered(task, first, answers).network
+    try:
+        network = _recovered(task, first, answers).network
+    except EacError:
+        return np.arange(count)
     if task["choice"] == "hyperplanes":
         return nearest_to_uncertain_hyperplanes(network, first, candidates, count, task["seed"])
     return weakest_directions_first(network, first, candidates, count)
