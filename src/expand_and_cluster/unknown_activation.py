@@ -1,7 +1,6 @@
 """Recover a network whose activation is not known: rank the catalogue, then try who can be it."""
 
 import dataclasses
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -9,6 +8,7 @@ import numpy as np
 from expand_and_cluster.activation_choice import ActivationChoice, RankedActivation
 from expand_and_cluster.core.activations import Activation, catalogue
 from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.recovery import Recovery, Verdict
@@ -58,7 +58,7 @@ def recover_unknown(
     tried: dict[str, Recovery] = {}
     failure: EacError | None = None
     for trial in _finalists(trials):
-        if tried and deadline is not None and time.monotonic() > deadline:
+        if tried and is_over(deadline):
             break
         name = trial.activation.name
         folder = None if checkpoint.folder is None else checkpoint.folder / f"with-{name}"

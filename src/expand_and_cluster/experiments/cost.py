@@ -53,7 +53,8 @@ def tasks(smoke: bool) -> list[Task]:
 
 def measure(task: Task) -> Row:
     """One recovery by asking, or the training of some students."""
-    label = {"label": f"{task['varied']} {task['value']}"}
+    varied, value = task["varied"], task["value"]
+    label = {"label": f"{varied} {value}", "varied": varied, "value": value}
     if "widths" not in task:
         return label | _train(task)
     widths = tuple(task["widths"])
@@ -75,8 +76,6 @@ def measure(task: Task) -> Row:
     recovery = recovered()
     error = compare(recovery, teacher).max_weight_error
     return label | {
-        "varied": task["varied"],
-        "value": task["value"],
         "network": "-".join(map(str, widths)),
         "weights": teacher.parameter_count,
         "exact": bool(error <= WEIGHT_ERROR),
@@ -110,8 +109,6 @@ def _train(task: Task) -> Row:
     short = min(train(STEPS // 10) for _ in range(2))
     widths = (16, STUDENT_WIDTH, STUDENT_WIDTH, 2)
     return {
-        "varied": task["varied"],
-        "value": task["value"],
         "network": "-".join(map(str, widths)),
         "weights": sum((i + 1) * o for i, o in pairwise(widths)),
         "exact": None,

@@ -1,6 +1,5 @@
 """Levenberg-Marquardt steps for any model that can assemble and solve its normal equations."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array, lax
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.fitting.result import StopReason
 
 
@@ -140,7 +140,7 @@ class DampedSteps:
             return StopReason.STALLED
         if self.step >= chosen.steps:
             return StopReason.STEPS
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if is_over(self._deadline):
             return StopReason.TIME
         return None
 

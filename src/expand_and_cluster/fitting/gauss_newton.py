@@ -35,6 +35,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.conjugate_gradients import blocks_at, curvature_at, solve_step
@@ -183,7 +184,7 @@ class GaussNewton:
             return StopReason.TARGET
         if self.step >= self.settings.steps:
             return StopReason.STEPS
-        if self._deadline is not None and time.monotonic() > self._deadline:
+        if is_over(self._deadline):
             return StopReason.TIME
         return None
 

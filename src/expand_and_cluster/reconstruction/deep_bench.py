@@ -59,6 +59,14 @@ class DeepBench:
     def _few(self) -> Float[np.ndarray, "rows inputs"]:
         return self.training.inputs[:ROWS_MEASURED]
 
+    def first(self, count: int) -> "DeepBench":
+        """A bench of the first pairs; this one where it has no more."""
+        if count >= len(self.training.inputs):
+            return self
+        return DeepBench(
+            self.training.first(count), noise=self.noise, deadline=self.deadline, report=self.report
+        )
+
     def score(self, network: Network) -> Scored:
         """The network with its error."""
         error = answers(network, self.training.inputs) - self.training.targets

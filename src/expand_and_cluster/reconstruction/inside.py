@@ -23,12 +23,14 @@ class Inside:
 
     Attributes:
         values: Inputs, then the activations of every hidden layer; ones appended to each.
+        outputs: Outputs.
         slopes: For every hidden layer, the slopes of the outputs in its pre-activations.
         effects: For every hidden layer, the root mean square (over rows and outputs) of the slope
             of the outputs in each neuron's activation.
     """
 
     values: tuple[Float[np.ndarray, "rows _"], ...]
+    outputs: Float[np.ndarray, "rows outputs"]
     slopes: tuple[Float[np.ndarray, "rows outputs _"], ...]
     effects: tuple[Float[np.ndarray, " _"], ...]
 
@@ -45,15 +47,21 @@ def look_inside(network: Network, inputs: Float[np.ndarray, "rows inputs"]) -> I
         slopes.append(above * bends[place][:, None, :])
         if place:
             above = slopes[-1] @ network.layers[place].weight
-    return Inside(tuple(values), tuple(slopes[::-1]), tuple(effects[::-1]))
+    return Inside(
+        tuple(values), _outputs(network, values), tuple(slopes[::-1]), tuple(effects[::-1])
+    )
 
 
 def answers(
     network: Network, inputs: Float[np.ndarray, "rows inputs"]
 ) -> Float[np.ndarray, "rows outputs"]:
     """Outputs, as `network(inputs)` gives them, without a program for every width."""
+    return _outputs(network, _passed(network, inputs)[0])
+
+
+def _outputs(network: Network, values: list[np.ndarray]) -> Float[np.ndarray, "rows outputs"]:
     last = network.layers[-1]
-    return _passed(network, inputs)[0][-1][:, :-1] @ last.weight.T + last.bias
+    return values[-1][:, :-1] @ last.weight.T + last.bias
 
 
 def _passed(network: Network, inputs: np.ndarray) -> tuple[list[np.ndarray], list[np.ndarray]]:

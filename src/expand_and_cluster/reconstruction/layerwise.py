@@ -1,6 +1,5 @@
 """Several hidden layers: rebuild one after the other, then look at all of them again."""
 
-import time
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -8,6 +7,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.result import Fit
@@ -106,14 +106,8 @@ class LayerwiseSearch:
         self._first_layer = first_layer
         self._looked_at: Scored | None = None
         self._deadline = deadline
-        self.bench = self._bench(MOST_SAMPLES)
-
-    def _bench(self, samples: int) -> DeepBench:
-        return DeepBench(
-            self.data.first(min(samples, MOST_SAMPLES)),
-            noise=self.settings.noise,
-            deadline=self._deadline,
-            report=self._report,
+        self.bench = DeepBench(
+            data.first(MOST_SAMPLES), noise=settings.noise, deadline=deadline, report=report
         )
 
     def run(self) -> LayerwiseOutcome:
@@ -159,7 +153,7 @@ class LayerwiseSearch:
         return self.outcome.exact and self.outcome.held
 
     def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        return is_over(self._deadline)
 
     def _attempts(self, index: int) -> Iterator[tuple[str, Network]]:
         """Networks that may be the teacher with neurons to spare."""
@@ -224,7 +218,7 @@ class LayerwiseSearch:
         Of a large one no neuron is tried out, which would take hours: the verdict abstains.
         """
         bench = self.bench
-        now = polish_read(read, self._bench(pairs_for(read)), bench)
+        now = polish_read(read, bench.first(pairs_for(read)), bench)
         large = now.network.parameter_count > MOST_TRIED
         held = None
         if bench.at_floor(now) and not large:

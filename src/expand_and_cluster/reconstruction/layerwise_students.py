@@ -1,12 +1,12 @@
 """The students of a layerwise search: trained once, kept, and found again."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.fitting.deep_descent import deep_step_operations
@@ -138,11 +138,7 @@ class DeepStudents:
                 memory=Memory(self.checkpoint, f"sharpened-{name}-{first}", self.activation),
             )
             done.append(fit)
-            if fit.losses.min() <= FOUND or _is_over(self.deadline):
+            if fit.losses.min() <= FOUND or is_over(self.deadline):
                 break
         rest = order[sum(len(fit.losses) for fit in done) :]
         return joined([*done, *(rough.part(int(student)) for student in rest)])
-
-
-def _is_over(deadline: float | None) -> bool:
-    return deadline is not None and time.monotonic() > deadline

@@ -28,7 +28,7 @@ def polish_read(read: Network, few: DeepBench, bench: DeepBench) -> Scored:
         bench: All pairs.
     """
     now = _better(few, bench, bench.score(read))
-    if not bench.at_floor(now):
+    if few is not bench and not bench.at_floor(now):
         now = _better(bench, bench, now)
     return _better(bench, bench, now, steps=1, damping=LAST_DAMPING, beyond=0.0)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
@@ -130,7 +131,7 @@ class Search:
         return self._bench(self.settings.width, skip=False)
 
     def _late(self) -> bool:
-        return self._deadline is not None and time.monotonic() > self._deadline
+        return is_over(self._deadline)
 
     def _seconds(self) -> float | None:
         """Time for students whose schedule goes by the clock."""

@@ -5,13 +5,13 @@ that neuron would give. So neurons are tried in every layer with the others as t
 by the part of the left-over that they explain and no small change of the weights does.
 """
 
-import time
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.jacobian import jacobian
@@ -66,7 +66,7 @@ def look_again(
     """
     now, added = start, []
     for number in range(MOST):
-        if now.loss <= arrived or _late(bench):
+        if now.loss <= arrived or is_over(bench.deadline):
             break
         best, layer = _with_one_more(bench, now, arrived, np.random.default_rng((*seed, number)))
         if best.loss > GAIN * now.loss:
@@ -84,14 +84,14 @@ def _with_one_more(
     for one in missing_neurons(bench, now, rng):
         put_in = bench.score(with_neuron(now.network, one))
         grown.append((_polished(bench, put_in, FEW), one.layer))
-        if grown[-1][0].loss <= arrived or _late(bench):
+        if grown[-1][0].loss <= arrived or is_over(bench.deadline):
             return grown[-1]
     best = (now, -1)
     for few, layer in sorted(grown, key=lambda each: each[0].loss)[:BEST]:
         many = _polished(bench, few, MANY)
         if many.loss < best[0].loss:
             best = (many, layer)
-        if best[0].loss <= arrived or _late(bench):
+        if best[0].loss <= arrived or is_over(bench.deadline):
             break
     return best
 
@@ -114,9 +114,7 @@ def missing_neurons(bench: DeepBench, now: Scored, rng: np.random.Generator) -> 
     if len(inputs) * outputs * network.parameter_count > MOST_ENTRIES:
         return []
     inside = look_inside(network, inputs)
-    last = network.layers[-1]
-    given = inside.values[-1][:, :-1] @ last.weight.T + last.bias
-    left = (bench.training.targets[:ROWS] - given).reshape(-1)
+    left = (bench.training.targets[:ROWS] - inside.outputs).reshape(-1)
     tangents = jacobian(network, inputs).reshape(len(left), -1)
     basis, sizes, _ = np.linalg.svd(tangents, full_matrices=False)
     basis = basis[:, sizes > 1e-10 * sizes[0]]
@@ -161,14 +159,14 @@ def _tried(
         if layer + 1 < len(inside.slopes)
         else np.broadcast_to(np.eye(outputs), (len(fed), outputs, outputs))
     )
-    above = slopes.shape[2]
+    above, whole = slopes.shape[2], float(left @ left)
     found = []
     for vector, column in zip(vectors, active.T, strict=True):
         design = (slopes * column[:, None, None]).reshape(-1, above)
         design = design - basis @ (basis.T @ design)
         weights = np.linalg.lstsq(design, left, rcond=1e-8)[0]
-        gone = float(left @ left - np.sum((left - design @ weights) ** 2))
-        found.append(Missing(layer, vector, weights, gone / max(float(left @ left), 1e-300)))
+        gone = whole - float(np.sum((left - design @ weights) ** 2))
+        found.append(Missing(layer, vector, weights, gone / max(whole, 1e-300)))
     return sorted(found, key=lambda one: -one.explained)[:PUT_IN]
 
 
@@ -188,7 +186,3 @@ def _vectors(
     )
     places = values[rng.integers(len(values), size=TRIED)]
     return np.column_stack([weights, -np.sum(weights * places, axis=1)])
-
-
-def _late(bench: DeepBench) -> bool:
-    return bench.deadline is not None and time.monotonic() > bench.deadline

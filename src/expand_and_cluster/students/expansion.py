@@ -1,12 +1,12 @@
 """Find the width at which students reach near-zero loss (paper, section 5, Fig. A.2B)."""
 
-import time
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.students.training import TrainingData, default_fit, train_students
 
@@ -128,7 +128,7 @@ def expand(
         reached = bool(np.nanmin(losses[-1]) <= criterion)
         equations = len(data.inputs) * outputs
         too_wide = weights(2 * width) > equations or 2 * width > WIDEST
-        late = deadline is not None and time.monotonic() > deadline
+        late = is_over(deadline)
         if reached or too_wide or late or _level(losses):
             break
         width *= 2

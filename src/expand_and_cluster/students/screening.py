@@ -1,6 +1,5 @@
 """Which activation lets students imitate the pairs: a race of candidates, decided by error."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -8,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.students.training import TrainingData, default_fit, train_students
 
@@ -91,7 +91,7 @@ def screen(
         if number >= GRACE:
             racing = max(LEAST, racing // 2)
         for place in range(min(racing, len(trials))):
-            if deadline is not None and time.monotonic() > deadline:
+            if is_over(deadline):
                 return _ranked(trials)
             activation = trials[place].activation
             report(Progress("name the activation", place, racing, note=f"{activation.name} {size}"))

@@ -1,10 +1,10 @@
 """Whether answers tell which activation each neuron has, where a layer mixes several."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 
 from expand_and_cluster.core.activation import Activation, mixture
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 from expand_and_cluster.verdict.judgement import Finding
@@ -36,7 +36,7 @@ def judge_kinds(
         if loss <= (floor if noisy is None else noisy * ODDS ** (2.0 / equations)):
             own = network.activation.of(neuron).name
             return _open(finding, f"neuron {neuron} may have {kind.name} as well as {own}")
-    if bench.deadline is not None and time.monotonic() > bench.deadline:
+    if is_over(bench.deadline):
         return _open(finding, "no time was left to try each neuron with the other activations")
     names = ", ".join(kind.name for kind in bench.activation.each)
     reason = f"no neuron fits with another activation of {names} than its own"
