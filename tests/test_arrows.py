@@ -38,8 +38,10 @@ FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 SAME_ROOM = {
     "activation_choice": "recovery",
     "convolutions": "pipeline",
+    "convolutions_given": "pipeline",
     "convolutions_verdict": "pipeline",
     "depth": "pipeline",
+    "depth_given": "pipeline",
     "one_layer": "pipeline",
     "preparation": "pipeline",
     "recovery_files": "recovery",

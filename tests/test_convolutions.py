@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import expand_and_cluster as eac
+from expand_and_cluster import convolutions_given
 from expand_and_cluster.experiments.convolutions import exact, recover_one
+from expand_and_cluster.fitting.muon import MuonSettings
 
 SMALL = eac.Convolutional((1, 8, 8), [eac.Conv(3, pool="max")])
 TWO = eac.Convolutional((1, 14, 14), [eac.Conv(3, pool="max"), eac.Conv(2, pool="max")])
@@ -32,9 +34,9 @@ def test_one_layer_is_exact(seed: int):
 
 @pytest.mark.slow
 def test_two_layers_are_exact():
-    network = teacher(TWO, (3, 4))
+    network = teacher(TWO, (3, 4), seed=4)
     found = eac.recover_convolutions(
-        network, TWO, inputs=eac.Gaussian(196), max_queries=300_000, seed=0
+        network, TWO, inputs=eac.Gaussian(196), max_queries=300_000, seed=4
     )
     for layer in eac.compare_channels(found.layers, network):
         assert (layer.missing, layer.excess) == (0, 0)
@@ -105,9 +107,9 @@ def test_the_same_folder_asks_nothing_twice(tmp_path: Path):
 
 
 def test_a_budget_that_is_too_small_says_how_far_it_came():
-    network = teacher(TWO, (3, 4))
+    network = teacher(TWO, (3, 4), seed=4)
     with pytest.raises(eac.QueryBudgetError, match="layer 2 of 2") as caught:
-        eac.recover_convolutions(network, TWO, inputs=eac.Gaussian(196), max_queries=20_000)
+        eac.recover_convolutions(network, TWO, inputs=eac.Gaussian(196), max_queries=20_000, seed=4)
     assert len(caught.value.partial[0].bias) == 3
 
 
@@ -146,3 +148,60 @@ def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str, unchec
     source, architecture = arguments.pop("source"), arguments.pop("architecture")
     with pytest.raises(eac.InvalidInputError, match=words):
         eac.recover_convolutions(source, architecture, **arguments)
+
+
+def some_images(network: eac.ConvNetwork, samples: int = 3000) -> eac.QueryPairs:
+    inputs = np.random.default_rng(3).normal(size=(samples, network.input_size))
+    return eac.QueryPairs(inputs, network(inputs))
+
+
+def test_channels_come_from_given_pairs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("FIRST", "MERGED", "LATER"):
+        short = MuonSettings(learning_rate=1e-2 if name == "FIRST" else 3e-3, batch_size=64,
+                             steps=1500)  # fmt: skip
+        monkeypatch.setattr(convolutions_given, name, short)
+    network = teacher(SMALL, (2,))
+
+    def recovered() -> eac.ConvRecovery:
+        return eac.recover_convolutions(
+            some_images(network), SMALL, widths=[4, 12], students=2, seed=0, checkpoint=tmp_path
+        )
+
+    found = recovered()
+    (scores,) = eac.compare_channels(found.layers, network)
+    assert scores.missing == 0
+    assert scores.distances.max() < 1e-2
+    assert not found.verdict.identified
+    assert found.network is not None
+    unseen = np.random.default_rng(4).normal(size=(200, 64))
+    error = np.sqrt(np.mean((found.network(unseen) - network(unseen)) ** 2))
+    assert error < 0.2 * network(unseen).std()
+    assert len(found.votes[0]) == len(found.layers[0].bias)
+    np.testing.assert_array_equal(recovered().layers[0].weight, found.layers[0].weight)
+    with pytest.raises(eac.InvalidInputError, match="another folder"):
+        eac.recover_convolutions(
+            some_images(network), SMALL, widths=[4, 12], students=2, seed=1, checkpoint=tmp_path
+        )
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": eac.Gaussian(64)}, "nothing is asked"),
+        ({"max_queries": 10}, "nothing is asked"),
+        ({"widths": [4]}, "widths must hold 1 numbers of channels and 1 of neurons"),
+        ({"widths": [4, 0]}, "widths"),
+        ({"students": 1}, "students"),
+        ({"hidden_layers": -1}, "hidden_layers"),
+        ({"architecture": TWO}, "the pairs have 64 inputs"),
+    ],
+)
+def test_what_pairs_do_not_go_with_is_refused(changes: dict[str, Any], words: str):
+    arguments: dict[str, Any] = {"architecture": SMALL, **changes}
+    with pytest.raises(eac.InvalidInputError, match=words):
+        eac.recover_convolutions(some_images(teacher(SMALL, (2,)), 50), **arguments)
+
+
+def test_a_callable_needs_inputs_and_a_budget():
+    with pytest.raises(eac.InvalidInputError, match="max_queries"):
+        eac.recover_convolutions(teacher(SMALL, (2,)), SMALL, inputs=eac.Gaussian(64))

@@ -16,6 +16,7 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
+from expand_and_cluster.depth_given import is_large, recover_many_weights
 from expand_and_cluster.one_layer import recover_one_layer
 from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.answers import Answers
@@ -175,7 +176,9 @@ def _recover_named(job: Job) -> Recovery:
         expansion = _expansion(job)
         width = expansion.chosen
     if job.request.hidden_layers > 1:
-        return recover_layers(job, width, expansion)
+        inputs = job.prepared.training.inputs.shape[1]
+        large = is_large(job.request.pairs, (inputs, *[width] * job.request.hidden_layers))
+        return (recover_many_weights if large else recover_layers)(job, width, expansion)
     return recover_one_layer(job, width, expansion)
 
 

@@ -7,7 +7,9 @@ from expand_and_cluster.experiments import (
     auto_activation,
     chosen_queries,
     convolutions,
+    convolutions_given,
     cost,
+    deep_given,
     deep_images,
     depth,
     every_activation,
@@ -42,8 +44,10 @@ _ALL = (
     depth.EXPERIMENT,
     depth.ASKING_EXPERIMENT,
     deep_images.EXPERIMENT,
+    deep_given.EXPERIMENT,
     cost.EXPERIMENT,
     convolutions.EXPERIMENT,
+    convolutions_given.EXPERIMENT,
 )
 
 catalogue: Mapping[str, Experiment] = MappingProxyType({entry.name: entry for entry in _ALL})

@@ -39,12 +39,12 @@ def recover_one(task: Task, report: Reporter = silent) -> Row:
     """Recover the convolutional layers of one teacher by asking, and compare."""
     side = 8 if task["dataset"] == "digits" else 28
     architecture = Convolutional((1, side, side), [Conv(3, pool="max") for _ in task["channels"]])
-    teacher = _teacher(architecture, task)
+    teacher = make_teacher(architecture, task)
     layers, outcome = _recovered(
         teacher, architecture, task.get("max_queries", MAX_QUERIES), report
     )
     scores = compare_channels(layers, teacher)
-    _keep(scores, architecture, task)
+    keep_kernels(scores, architecture, task)
     absent = sum(teacher.channels[len(layers) :])
     distances = [float(layer.distances.max()) for layer in scores] + [1.0] * bool(absent)
     return {
@@ -88,7 +88,9 @@ def _recovered(
     }
 
 
-def _keep(scores: tuple[ChannelComparison, ...], architecture: Convolutional, task: Task) -> None:
+def keep_kernels(
+    scores: tuple[ChannelComparison, ...], architecture: Convolutional, task: Task
+) -> None:
     """Keep kernels for the picture."""
     kept = {
         f"{name}-{depth}": getattr(layer, name)
@@ -100,7 +102,8 @@ def _keep(scores: tuple[ChannelComparison, ...], architecture: Convolutional, ta
     Checkpoint(Path(task["folder"]) / "kernels").save(name, kept, {"kernels": kernels})
 
 
-def _teacher(architecture: Convolutional, task: Task) -> ConvNetwork:
+def make_teacher(architecture: Convolutional, task: Task) -> ConvNetwork:
+    """The teacher of a task: a classifier of its images, or a random network."""
     if task["dataset"] is None:
         return convolutional(architecture, task["channels"], (HIDDEN, 10), seed=task["seed"])
     return trained_convolutional(

@@ -10,6 +10,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
+from expand_and_cluster.fitting.linear_solve import solve_by_conjugate_gradients
 from expand_and_cluster.fitting.normal_equations import pair_index
 from expand_and_cluster.fitting.own_coordinates import Moments, own_coordinates
 from expand_and_cluster.fitting.projection import Differences, Frame, Point
@@ -212,23 +213,9 @@ def solve_step(
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move
 
-    def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
-        _, _, _, size, taken = state
-        return (taken < iterations) & (size > tolerance**2 * first)
-
-    def advance(state):  # noqa: ANN001, ANN202 - a while_loop carry
-        move, left, direction, size, taken = state
-        image = matrix(direction)
-        length = size / jnp.sum(direction * image)
-        move, left = move + length * direction, left - length * image
-        shaped = precondition(left)
-        new = jnp.sum(left * shaped)
-        return move, left, shaped + new / size * direction, new, taken + 1
-
-    shaped = precondition(-gradient)
-    first = -jnp.sum(gradient * shaped)
-    start = (jnp.zeros_like(gradient), -gradient, shaped, first, jnp.asarray(0))
-    move, left, _, _, taken = jax.lax.while_loop(proceed, advance, start)
+    move, left, taken = solve_by_conjugate_gradients(
+        matrix, precondition, -gradient, tolerance, iterations
+    )
     # move . (H + damping metric) move = move . (-gradient - left)
     damped = damping * jnp.sum(curvature.metric * move**2)
     decrease = -jnp.sum(gradient * move) + jnp.sum(move * left) + damped

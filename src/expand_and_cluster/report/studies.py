@@ -60,7 +60,7 @@ def write_study(folder: Path) -> list[Path]:
     elif name == "overparameterisation":
         written.append(folder / "success-rates.png")
         style.save(draw_success_rates(summary), written[-1])
-    elif name == "convolutions":
+    elif name in ("convolutions", "convolutions-given"):
         written += write_kernels(folder)
     elif name == "deep-cost":
         written.append(folder / "costs.png")
@@ -89,7 +89,7 @@ def _summary(name: str, rows: Sequence[Row]) -> list[dict[str, Any]]:
         return [_asked(row) for row in rows]
     if name.startswith("given-") or name == "other-data":
         return [_given(row) for row in rows]
-    if name in ("convolutions", "deep-cost"):
+    if name in ("convolutions", "convolutions-given", "deep-cost", "deep-images-given"):
         return list(rows)
     if name in ("deep", "deep-queries", "deep-images"):
         return [_deep(row) for row in rows]

@@ -1,0 +1,229 @@
+"""The Gauss-Newton matrix of a network of any depth as products, and its Kronecker factors.
+
+What every layer is fed and the slopes of its activations are computed once for a point; a product
+then takes one pass up (how outputs change with a move of the weights) and one down. The
+preconditioner takes the block of each layer as the Kronecker product of the second moments of what
+the layer is fed and of the outputs' slopes in its pre-activations, as if the two were independent
+(K-FAC; Martens & Grosse 2015).
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jaxtyping import Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.fitting.deep_equations import (
+    DeepData,
+    DeepParameters,
+    Passed,
+    backward,
+    forward,
+)
+from expand_and_cluster.fitting.linear_solve import inner, solve_by_conjugate_gradients
+
+# Share of a factor's mean diagonal that is added to it.
+RIDGE = 1e-7
+
+
+class DeepPoint(NamedTuple):
+    """A network on all pairs, in blocks of rows.
+
+    Attributes:
+        fed: What every layer above the first is fed, ones appended.
+        slopes: Derivatives of every hidden layer's activations.
+        error: Outputs minus targets.
+        loss: Squared error summed over outputs, mean over samples.
+        gradient: Half the gradient of the loss.
+    """
+
+    fed: tuple[Float[Array, "blocks rows _"], ...]
+    slopes: tuple[Float[Array, "blocks rows _"], ...]
+    error: Float[Array, "blocks rows outputs"]
+    loss: Float[Array, ""]
+    gradient: DeepParameters
+
+
+class Factors(NamedTuple):
+    """Eigenvectors and eigenvalues of the Kronecker factors of every layer.
+
+    Attributes:
+        fed: Of the second moments of what each layer is fed.
+        slopes: Of the second moments of the outputs' slopes.
+    """
+
+    fed: tuple[tuple[Array, Array], ...]
+    slopes: tuple[tuple[Array, Array], ...]
+
+
+def all_here(parameters: DeepParameters) -> tuple[Array, ...]:
+    """Every neuron takes part."""
+    return tuple(jnp.ones(len(vectors)) for vectors in parameters.hidden)
+
+
+def evaluate_deep(parameters: DeepParameters, data: DeepData, activation: Activation) -> DeepPoint:
+    """Everything at a point; in the precision of the data."""
+
+    def block(
+        total: tuple[Array, DeepParameters], part: DeepData
+    ) -> tuple[tuple[Array, DeepParameters], tuple[Passed, Array]]:
+        through = forward(parameters, all_here(parameters), activation, part.inputs)
+        error = through.values[-1] @ parameters.outputs.T - part.targets
+        weighted = part.weights[:, None] * error
+        loss, gradient = total
+        add = _down(parameters, through.values, through.slopes, weighted)
+        new = (loss + jnp.sum(weighted * error), jax.tree.map(jnp.add, gradient, add))
+        return new, (Passed(through.values[1:], through.slopes), error)
+
+    start = (jnp.zeros((), data.inputs.dtype), jax.tree.map(jnp.zeros_like, parameters))
+    (loss, gradient), (through, error) = jax.lax.scan(block, start, data)
+    return DeepPoint(through.values, through.slopes, error, loss, gradient)
+
+
+def factors_at(
+    parameters: DeepParameters, point: DeepPoint, data: DeepData, inputs: tuple[Array, Array]
+) -> Factors:
+    """Kronecker factors at a point.
+
+    Args:
+        parameters: The weights.
+        point: The network there.
+        data: All pairs.
+        inputs: Eigenvalues and eigenvectors of the inputs' second moments, which no step changes.
+    """
+
+    def block(
+        total: tuple[list[Array], list[Array]], part: tuple[DeepData, DeepPoint]
+    ) -> tuple[tuple[list[Array], list[Array]], None]:
+        pairs, here = part
+        weights = pairs.weights[:, None]
+        deltas = backward(parameters, Passed((pairs.inputs, *here.fed), here.slopes))
+        fed = [old + (v * weights).T @ v for old, v in zip(total[0], here.fed, strict=True)]
+        slopes = [
+            old + jnp.einsum("ron,rom,r->nm", d, d, pairs.weights)
+            for old, d in zip(total[1], deltas, strict=True)
+        ]
+        return (fed, slopes), None
+
+    sizes = [values.shape[-1] for values in point.fed]
+    widths = [len(vectors) for vectors in parameters.hidden]
+    dtype = data.inputs.dtype
+    start = (
+        [jnp.zeros((size, size), dtype) for size in sizes],
+        [jnp.zeros((width, width), dtype) for width in widths],
+    )
+    parts = (data, point._replace(loss=_per_block(data), gradient=_per_block(data)))
+    fed, slopes = jax.lax.scan(block, start, parts)[0]
+    # The slope of an output in itself is one.
+    outputs = len(parameters.outputs)
+    last = (jnp.ones(outputs, dtype), jnp.eye(outputs, dtype=dtype))
+    return Factors(
+        (inputs, *(spectrum(each) for each in fed)), (*(spectrum(each) for each in slopes), last)
+    )
+
+
+def spectrum(moments: Float[Array, "size size"]) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors, with a small ridge."""
+    values, vectors = jnp.linalg.eigh(moments)
+    return jnp.maximum(values, 0.0) + RIDGE * jnp.mean(values), vectors
+
+
+def solve_deep_step(
+    parameters: DeepParameters,
+    point: DeepPoint,
+    data: DeepData,
+    factors: Factors,
+    gradient: DeepParameters,
+    damping: Float[Array, ""],
+    tolerance: Float[Array, ""],
+    iterations: Array,
+) -> tuple[DeepParameters, Float[Array, ""], Array]:
+    """The damped Gauss-Newton step by conjugate gradients.
+
+    Args:
+        parameters: Weights at the point.
+        point: The network there.
+        data: All pairs.
+        factors: The preconditioner.
+        gradient: Half the gradient of the loss.
+        damping: Added to the matrix's diagonal.
+        tolerance: Residual at which to end, relative to the first, in the preconditioner's norm.
+        iterations: Most iterations.
+
+    Returns:
+        The move, the decrease of the loss that the quadratic model predicts, and the iterations
+        taken.
+    """
+
+    def matrix(move: DeepParameters) -> DeepParameters:
+        def block(
+            total: DeepParameters, part: tuple[DeepData, tuple[Array, ...], tuple[Array, ...]]
+        ) -> tuple[DeepParameters, None]:
+            pairs, above, slopes = part
+            fed = (pairs.inputs, *above)
+            change = _up(parameters, move, fed, slopes) * pairs.weights[:, None]
+            return jax.tree.map(jnp.add, total, _down(parameters, fed, slopes, change)), None
+
+        start = jax.tree.map(lambda each: damping * each, move)
+        return jax.lax.scan(block, start, (data, point.fed, point.slopes))[0]
+
+    def precondition(left: DeepParameters) -> DeepParameters:
+        return _per_layer(left, factors, damping)
+
+    right = jax.tree.map(jnp.negative, gradient)
+    move, left, taken = solve_by_conjugate_gradients(
+        matrix, precondition, right, tolerance, iterations
+    )
+    # With A move = right - left: the decrease of the loss is 2 right.move - move.H.move.
+    predicted = inner(right, move) + inner(left, move) + damping * inner(move, move)
+    return move, predicted, taken
+
+
+def _per_layer(left: DeepParameters, factors: Factors, damping: Array) -> DeepParameters:
+    """Inverse of the Kronecker products plus damping, layer by layer."""
+    solved = []
+    parts = (*left.hidden, left.outputs)
+    for part, (small, below), (large, above) in zip(
+        parts, factors.fed, factors.slopes, strict=True
+    ):
+        turned = above.T @ part @ below / (large[:, None] * small + damping)
+        solved.append(above @ turned @ below.T)
+    return DeepParameters(tuple(solved[:-1]), solved[-1])
+
+
+def _up(
+    parameters: DeepParameters,
+    move: DeepParameters,
+    fed: tuple[Array, ...],
+    slopes: tuple[Array, ...],
+) -> Float[Array, "rows outputs"]:
+    """How the outputs change with a move of the weights."""
+    change = fed[0] @ move.hidden[0].T
+    above = (*parameters.hidden[1:], parameters.outputs)
+    moved = (*move.hidden[1:], move.outputs)
+    for vectors, step, values, slope in zip(above, moved, fed[1:], slopes, strict=True):
+        change = (slope * change) @ vectors[:, :-1].T + values @ step.T
+    return change
+
+
+def _down(
+    parameters: DeepParameters,
+    fed: tuple[Array, ...],
+    slopes: tuple[Array, ...],
+    change: Float[Array, "rows outputs"],
+) -> DeepParameters:
+    """The transpose of `_up`."""
+    parts = [change.T @ fed[-1]]
+    vectors = parameters.outputs
+    for place in range(len(slopes) - 1, -1, -1):
+        change = (change @ vectors[:, :-1]) * slopes[place]
+        parts.append(change.T @ fed[place])
+        vectors = parameters.hidden[place]
+    return DeepParameters(tuple(parts[:0:-1]), parts[0])
+
+
+def _per_block(data: DeepData) -> Array:
+    """Nothing, for every block: in place of what `factors_at` does not need."""
+    return jnp.zeros(len(data.inputs))

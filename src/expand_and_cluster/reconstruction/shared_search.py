@@ -1,0 +1,200 @@
+"""Expand and cluster with every layer at once: for large networks and convolutions, from pairs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import jax
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.core.deadline import is_over
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.fitting.muon import MuonSettings, on_device
+from expand_and_cluster.fitting.result import StopReason
+from expand_and_cluster.reconstruction.shared_layers import SharedLayers, share_layers
+from expand_and_cluster.students.by_muon import (
+    Imitation,
+    load_student,
+    save_student,
+    train_by_muon,
+)
+from expand_and_cluster.students.grown import with_spare_neurons
+from expand_and_cluster.students.training import TrainingData
+
+Student = TypeVar("Student", Network, ConvNetwork)
+
+
+@dataclass(frozen=True)
+class SharedSettings:
+    """What a search may do.
+
+    Attributes:
+        students: Students of a round.
+        seed: Decides everything random.
+        max_angle: Largest median angle within a group of neurons, in radians.
+        first: How students of the first round are trained, from random weights.
+        merged: How the network of what they share is.
+        later: How students of later rounds are, which begin with that network.
+        rounds: Rounds, at most.
+        spare: Neurons to spare of a student of later rounds, as a share of a layer's.
+        merge_last: Whether a network is made of what the last round's students share; else they
+            are the last to be trained.
+    """
+
+    students: int
+    seed: int
+    max_angle: float
+    first: MuonSettings
+    merged: MuonSettings
+    later: MuonSettings
+    rounds: int = 2
+    spare: float = 0.2
+    merge_last: bool = True
+
+
+@dataclass(frozen=True)
+class SharedRound(Generic[Student]):
+    """Students of one round, and what they share.
+
+    Attributes:
+        students: As they were trained.
+        shared: What they share; None where some layer shares nothing, or nobody asked.
+    """
+
+    students: list[Imitation]
+    shared: SharedLayers[Student] | None
+
+    @property
+    def losses(self) -> Float[np.ndarray, " students"]:
+        """Mean squared error of every student."""
+        return np.array([student.loss for student in self.students])
+
+
+@dataclass
+class SharedOutcome(Generic[Student]):
+    """What a search has found so far.
+
+    Attributes:
+        network: The network of the last round that shared something, the best student where none
+            did; None before.
+        loss: Its mean squared error.
+        rounds: All rounds.
+    """
+
+    network: Student | None = None
+    loss: float = float("inf")
+    rounds: list[SharedRound[Student]] = field(default_factory=list)
+
+
+class SharedSearch(Generic[Student]):
+    """Students, what they share in all layers, and new students with neurons to spare around it.
+
+    Neurons that move the outputs less than students are wrong by are found in later rounds, where
+    the others are in their places.
+
+    Args:
+        data: Standardised pairs in random order.
+        start: Makes a random student.
+        settings: What may be done.
+        checkpoint: Keeps every trained student.
+        report: Receives progress.
+        deadline: `time.monotonic()` after which the search ends with what it has.
+        polish: Brings a network of what students share further down, which is kept; gives it with
+            its mean squared error.
+
+    Source: Martinelli et al., sections 4 and 5, A.7.
+    """
+
+    def __init__(
+        self,
+        data: TrainingData,
+        start: Callable[[np.random.Generator], Student],
+        settings: SharedSettings,
+        *,
+        checkpoint: Checkpoint,
+        report: Reporter,
+        deadline: float | None = None,
+        polish: Callable[[Student], tuple[Student, float]] | None = None,
+    ) -> None:
+        """Bring the pairs to the device; nothing is trained yet."""
+        self.data, self.settings = data, settings
+        self.outcome: SharedOutcome[Student] = SharedOutcome()
+        self._start, self._deadline = start, deadline
+        self._checkpoint, self._report = checkpoint, report
+        self._polish = polish
+        with jax.enable_x64(False):
+            self._pairs = on_device(data.inputs, data.targets)
+
+    def run(self) -> SharedOutcome[Student]:
+        """All rounds, as long as students share something and time is left."""
+        chosen, outcome = self.settings, self.outcome
+        for number in range(chosen.rounds):
+            known = outcome.network
+            starts = []
+            for index in range(chosen.students):
+                rng = np.random.default_rng((chosen.seed, number, index))
+                starts.append(
+                    self._start(rng)
+                    if known is None
+                    else with_spare_neurons(known, chosen.spare, rng)
+                )
+            how = chosen.first if known is None else chosen.later
+            students = self._trained(starts, how, f"train students, round {number + 1}")
+            last = number == chosen.rounds - 1
+            shared = None if last and not chosen.merge_last else self._shared(students)
+            outcome.rounds.append(SharedRound(students, shared))
+            if shared is None:
+                self._keep_best(students)
+                break
+            name = f"train what students share, round {number + 1}"
+            merged = self._trained([shared.network], chosen.merged, name)[0]
+            outcome.network, outcome.loss = merged.network, merged.loss  # type: ignore[assignment]
+            if is_over(self._deadline):
+                break
+            self._polished(f"polished-round-{number + 1}")
+        return outcome
+
+    def _polished(self, name: str) -> None:
+        """Polish the network of a round, unless that was done before."""
+        network = self.outcome.network
+        if self._polish is None or network is None:
+            return
+        kept = load_student(self._checkpoint, name, network)
+        if kept is None:
+            polished, loss = self._polish(network)
+            kept = Imitation(polished, loss, [], StopReason.STEPS)
+            if not is_over(self._deadline):
+                save_student(self._checkpoint, name, kept)
+        self.outcome.network, self.outcome.loss = kept.network, kept.loss  # type: ignore[assignment]
+
+    def _keep_best(self, students: list[Imitation]) -> None:
+        """The best student, where no round has shared anything."""
+        best = min(students, key=lambda student: student.loss)
+        if self.outcome.network is None and np.isfinite(best.loss):
+            self.outcome.network = best.network  # type: ignore[assignment]
+            self.outcome.loss = best.loss
+
+    def _trained(self, students: list[Student], how: MuonSettings, name: str) -> list[Imitation]:
+        return train_by_muon(
+            students,
+            self._pairs,
+            how,
+            seed=self.settings.seed,
+            name=name,
+            checkpoint=self._checkpoint,
+            report=self._report,
+            deadline=self._deadline,
+        )
+
+    def _shared(self, students: list[Imitation]) -> SharedLayers[Student] | None:
+        losses = np.array([student.loss for student in students])
+        if not np.any(np.isfinite(losses)):
+            return None
+        networks: list[Student] = [student.network for student in students]  # type: ignore[misc]
+        return share_layers(
+            networks, losses, self.data.inputs, self.data.targets, max_angle=self.settings.max_angle
+        )

@@ -1,0 +1,114 @@
+"""Train students of any kind by Muon, each on a thread of its own, and keep them on disk."""
+
+from collections.abc import Sequence
+from threading import Event
+from typing import NamedTuple, TypeVar
+
+import jax
+import numpy as np
+
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Progress, Reporter
+from expand_and_cluster.fitting.muon import MuonData, MuonDescent, MuonSettings
+from expand_and_cluster.fitting.parallel import run_on_threads
+from expand_and_cluster.fitting.result import StopReason
+
+Student = TypeVar("Student", Network, ConvNetwork)
+
+
+class Imitation(NamedTuple):
+    """One trained student.
+
+    Attributes:
+        network: The student, a `Network` or a `ConvNetwork`.
+        loss: Mean squared error over all pairs; infinite if it diverged.
+        history: Steps, and the mean loss of the batches of the epoch that ended there; the last
+            entry is `loss`.
+        stop: Why it ended.
+    """
+
+    network: Network | ConvNetwork
+    loss: float
+    history: list[tuple[int, float]]
+    stop: StopReason
+
+
+def train_by_muon(
+    students: Sequence[Student],
+    data: MuonData,
+    settings: MuonSettings,
+    *,
+    seed: int,
+    name: str,
+    checkpoint: Checkpoint,
+    report: Reporter,
+    deadline: float | None = None,
+) -> list[Imitation]:
+    """Train every student, on as many threads as there are cores.
+
+    The students share the order of the batches, so a student alone and the same among others are
+    trained alike.
+
+    Args:
+        students: At their first weights; widths may differ.
+        data: All pairs (see `on_device`).
+        settings: How to train.
+        seed: Fixes the order of the batches.
+        name: Name of the work in reports and, without spaces, in the checkpoint.
+        checkpoint: Keeps every student that is finished.
+        report: Receives the losses of all students after every call.
+        deadline: `time.monotonic()` after which to stop.
+    """
+    current = np.full(len(students), np.nan)
+    steps = np.zeros(len(students), dtype=np.int64)
+    key = name.replace(" ", "-").replace(",", "")
+
+    def one(index: int, stop: Event) -> Imitation:
+        start = students[index]
+        known = load_student(checkpoint, f"{key}-{index}", start)
+        if known is not None:
+            current[index] = np.sqrt(known.loss)
+            return known
+        with jax.enable_x64(False):
+            descent = MuonDescent(start, data, settings, seed, deadline)
+            for _ in descent.run():
+                current[index] = np.sqrt(descent.loss)
+                steps[index] = descent.step
+                total = None if descent.total is None else descent.total * len(students)
+                report(Progress(name, int(steps.sum()), total, current.copy()))
+                if stop.is_set():
+                    break
+            loss = descent.loss if np.isfinite(descent.loss) else np.inf
+            done = Imitation(descent.network(), loss, descent.history, descent.stop)
+        if not stop.is_set() and done.stop is not StopReason.TIME:
+            save_student(checkpoint, f"{key}-{index}", done)
+        return done
+
+    return run_on_threads(one, len(students))
+
+
+def save_student(checkpoint: Checkpoint, name: str, student: Imitation) -> None:
+    """Keep a student under a name."""
+    arrays = {
+        "history": np.array(student.history, dtype=np.float64).reshape(-1, 2),
+        "loss": np.array(student.loss),
+    }
+    for place, block in enumerate(blocks_of(student.network)):
+        arrays |= {f"weight-{place}": block.weight, f"bias-{place}": block.bias}
+    checkpoint.save(name, arrays, {"stop": student.stop.name})
+
+
+def load_student(checkpoint: Checkpoint, name: str, like: Student) -> Imitation | None:
+    """What was kept under a name, of any widths; None if nothing was."""
+    saved = checkpoint.load(name)
+    if saved is None:
+        return None
+    arrays, meta = saved
+    count = sum(each.startswith("bias-") for each in arrays)
+    blocks = tuple(Block(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
+    history = [(int(step), float(loss)) for step, loss in arrays["history"]]
+    network = network_of(blocks, like)
+    return Imitation(network, float(arrays["loss"]), history, StopReason[meta["stop"]])

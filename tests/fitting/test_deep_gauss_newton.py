@@ -1,0 +1,121 @@
+"""Matrix-free Gauss-Newton for any depth, against the Jacobian written out."""
+
+from itertools import pairwise
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.deep_equations import DeepParameters, deep_parameters
+from expand_and_cluster.fitting.deep_gauss_newton import (
+    DeepGaussNewton,
+    DeepGaussNewtonSettings,
+    DeepPairs,
+)
+from expand_and_cluster.fitting.deep_products import (
+    evaluate_deep,
+    factors_at,
+    solve_deep_step,
+    spectrum,
+)
+from expand_and_cluster.fitting.jacobian import jacobian
+from expand_and_cluster.fitting.result import StopReason
+
+WIDTHS = (5, 4, 3, 2)
+
+
+def a_network(seed: int, activation: str = "tanh", widths: tuple[int, ...] = WIDTHS) -> Network:
+    rng = np.random.default_rng(seed)
+    layers = [
+        (rng.normal(size=(above, below)) / np.sqrt(below), 0.3 * rng.normal(size=above))
+        for below, above in pairwise(widths)
+    ]
+    return Network.from_arrays(layers, activation)
+
+
+def moved(network: Network, size: float, seed: int = 9) -> Network:
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda leaf: leaf + size * rng.normal(size=leaf.shape), network)
+
+
+def written_out(parameters: DeepParameters) -> np.ndarray:
+    """All weights in the order of `jacobian`: layer by layer, each row with its bias."""
+    return np.concatenate(
+        [np.asarray(part).ravel() for part in (*parameters.hidden, parameters.outputs)]
+    )
+
+
+@pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
+def test_an_undamped_step_is_that_of_the_jacobian(activation: str):
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(60, 5))
+    network = a_network(1, activation)
+    targets = moved(network, 0.1)(inputs)
+    derivatives = jacobian(network, inputs).reshape(120, -1)
+    error = (network(inputs) - targets).reshape(-1)
+    damping = 1e-3
+    normal = derivatives.T @ derivatives / 60 + damping * np.eye(derivatives.shape[1])
+    wanted = -np.linalg.solve(normal, derivatives.T @ error / 60)
+    pairs = DeepPairs(inputs, targets)
+    with double():
+        parameters = deep_parameters(network)
+        point = evaluate_deep(parameters, pairs.double, network.activation)
+        extended = jnp.asarray(np.column_stack([inputs, np.ones(60)]))
+        factors = factors_at(parameters, point, pairs.double, spectrum(extended.T @ extended / 60))
+        move, predicted, _ = solve_deep_step(
+            parameters, point, pairs.double, factors, point.gradient,
+            jnp.asarray(damping), jnp.asarray(1e-12), jnp.asarray(500),
+        )  # fmt: skip
+    np.testing.assert_allclose(
+        float(point.loss), np.mean(np.sum(error.reshape(60, 2) ** 2, axis=1))
+    )
+    np.testing.assert_allclose(written_out(point.gradient), derivatives.T @ error / 60, atol=1e-12)
+    np.testing.assert_allclose(written_out(move), wanted, atol=1e-8)
+    left = error + derivatives @ wanted
+    np.testing.assert_allclose(float(predicted), (error @ error - left @ left) / 60, rtol=1e-6)
+
+
+def test_a_moved_network_comes_back_to_rounding():
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(3000, 5))
+    teacher = a_network(3)
+    pairs = DeepPairs(inputs, teacher(inputs))
+    descent = DeepGaussNewton(moved(teacher, 0.02), pairs, DeepGaussNewtonSettings(steps=30))
+    first = descent.loss
+    losses = [descent.loss for _ in descent.run()]
+    assert losses[-1] < 1e-20 * first or losses[-1] < 1e-24
+    assert all(later <= sooner for sooner, later in pairwise([first, *losses]))
+    np.testing.assert_allclose(descent.network()(inputs), teacher(inputs), atol=1e-9)
+
+
+def test_it_stops_at_a_target_after_steps_and_where_nothing_is_gained():
+    rng = np.random.default_rng(4)
+    inputs = rng.normal(size=(400, 5))
+    teacher = a_network(3)
+    pairs = DeepPairs(inputs, teacher(inputs))
+
+    def stopped(settings: DeepGaussNewtonSettings, pairs: DeepPairs = pairs) -> StopReason:
+        descent = DeepGaussNewton(moved(teacher, 0.02), pairs, settings)
+        for _ in descent.run():
+            pass
+        return descent.stop
+
+    assert stopped(DeepGaussNewtonSettings(target=1e-6)) is StopReason.TARGET
+    assert stopped(DeepGaussNewtonSettings(steps=1)) is StopReason.STEPS
+    noisy = DeepPairs(inputs, teacher(inputs) + rng.normal(size=(400, 2)))
+    assert stopped(DeepGaussNewtonSettings(steps=60), noisy) is StopReason.STALLED
+
+
+def test_rows_that_fill_up_a_block_count_nothing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("expand_and_cluster.fitting.deep_gauss_newton.BLOCK", 7)
+    rng = np.random.default_rng(5)
+    inputs = rng.normal(size=(20, 5))
+    teacher, student = a_network(3), a_network(4)
+    pairs: Any = DeepPairs(inputs, teacher(inputs))
+    descent = DeepGaussNewton(student, pairs)
+    assert pairs.double.inputs.shape == (3, 7, 6)
+    np.testing.assert_allclose(descent.loss, np.mean((student(inputs) - teacher(inputs)) ** 2))
