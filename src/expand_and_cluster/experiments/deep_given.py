@@ -34,7 +34,7 @@ from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisa
 from expand_and_cluster.teachers.trained import trained
 
 HIDDEN = (30, 30, 30)
-STUDENTS, OVERPARAMETERISATION = 3, 2
+STUDENTS, OVERPARAMETERISATION = 4, 2
 # Root mean squared error of the logits, as it is and as a share of direct training's, that the
 # claim allows; minutes for a recovery.
 RMSE, SHARE, MINUTES = 1e-3, 0.1, 120.0

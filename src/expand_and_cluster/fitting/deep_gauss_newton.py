@@ -53,6 +53,7 @@ class DeepGaussNewtonSettings:
         steps: Most steps.
         iterations: Most iterations of conjugate gradients in a step; twice as many in the next one
             where a step was cut short and its model held.
+        most_iterations: What these grow to.
         target: Mean squared error at which to stop.
         damping: First damping, in units of the mean diagonal of the matrix.
         tolerance: Residual of a step's linear system, relative to the first, at which it is solved.
@@ -61,6 +62,7 @@ class DeepGaussNewtonSettings:
 
     steps: int = 30
     iterations: int = 300
+    most_iterations: int = MOST_ITERATIONS
     target: float = 0.0
     damping: float = 1e-4
     tolerance: float = 1e-3
@@ -183,7 +185,7 @@ class DeepGaussNewton:
         accepted = bool(loss < self.loss)
         if accepted:
             if gain > 0.75 and int(taken) >= self._most:
-                self._most = min(2 * self._most, max(MOST_ITERATIONS, self.settings.iterations))
+                self._most = min(2 * self._most, max(self.settings.most_iterations, self._most))
             self._parameters, self._point, self.loss = moved, point, loss
             if gain > 0.75:
                 self._damping = max(self._damping / EASE, LEAST_DAMPING)

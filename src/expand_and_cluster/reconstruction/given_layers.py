@@ -40,7 +40,7 @@ MERGED = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=80_000)
 LATER = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=50_000)
 ROUNDS = 2
 # Steps from a network that students share: rough, for spare neurons come next. And to the end.
-SHARED_STEPS = DeepGaussNewtonSettings(steps=12, iterations=400, damping=1e-5)
+SHARED_STEPS = DeepGaussNewtonSettings(steps=8, iterations=400, most_iterations=400, damping=1e-5)
 LAST_STEPS = DeepGaussNewtonSettings(steps=40, iterations=400, damping=1e-5, progress=0.01)
 # Mean squared error above which nothing is thinned out: too little is in its place.
 THINNED = 1e-6

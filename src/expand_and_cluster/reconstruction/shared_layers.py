@@ -41,8 +41,8 @@ FEW = 200
 # Share of the outputs' spread, and of a student's own error, below which that says nothing.
 LEAST, OF_ERROR = 1e-3, 0.3
 # What a neuron that no other student has must move the outputs by, in units of the best student's
-# error, to be kept.
-ALONE = 10.0
+# error, to be kept: less, and it is mostly one of several that together stand for one neuron.
+ALONE = 100.0
 # Students up to this multiple of the best one's root mean squared error are evidence.
 FAR = 10.0
 

@@ -48,14 +48,16 @@ def random_student(like: Student, widths: tuple[int, ...], rng: np.random.Genera
         widths: Neurons, or channels, of every hidden layer.
         rng: Draws the weights; biases are zero.
 
-    Source: He et al. (2015), for relu; the inputs' variances are taken to be one.
+    Source: He et al. (2015) for relu and its like, LeCun et al. (1998) for others; the inputs'
+        variances are taken to be one.
     """
+    gain = 2.0 if like.activation.symmetry.scale_free else 1.0
     shapes = [block.weight.shape for block in blocks_of(like)]
     joints = [shape[2] for shape in shapes]
     sizes = [shapes[0][1], *widths]
     heights = [*widths, shapes[-1][0]]
     built = []
     for size, height, joint in zip(sizes, heights, joints, strict=True):
-        weight = rng.normal(size=(height, size, joint)) * np.sqrt(2.0 / (size * joint))
+        weight = rng.normal(size=(height, size, joint)) * np.sqrt(gain / (size * joint))
         built.append(Block(weight, np.zeros(height)))
     return network_of(tuple(built), like)
