@@ -120,7 +120,30 @@ def test_students_of_different_teachers_share_nothing():
     students = [a_student(a_network("g", seed), seed) for seed in (1, 2)]
     inputs = np.random.default_rng(1).normal(size=(300, 6))
     targets = a_network("g", 1)(inputs)
-    assert share_layers(students, np.full(2, 1e-4), inputs, targets, max_angle=0.26) is None
+    assert share_layers(students, np.full(2, 1.0), inputs, targets, max_angle=0.26) is None
+
+
+@pytest.mark.parametrize(("loss", "kept"), [(1e-10, 5), (1.0, 4)])
+def test_a_neuron_far_above_the_error_stands_for_itself(loss: float, kept: int):
+    teacher = a_network("g")
+    first, second, last = blocks_of(teacher)
+    without = np.arange(5) != 2
+    fewer = network_of(
+        (
+            Block(first.weight[without], first.bias[without]),
+            Block(second.weight[:, without], second.bias),
+            last,
+        ),
+        teacher,
+    )
+    # What lacks a neuron below has other neurons above, but for the best student's.
+    inputs = np.random.default_rng(1).normal(size=(600, 6))
+    students, losses = [teacher, fewer, fewer], np.array([loss, 2.0 * loss, 2.0 * loss])
+    shared = share_layers(students, losses, inputs, teacher(inputs), max_angle=0.26)
+    if shared is not None:
+        assert shared.network.hidden_widths[0] == kept
+    else:
+        assert kept == 4
 
 
 def test_what_is_lost_with_a_neuron_is_what_the_outputs_move_by():

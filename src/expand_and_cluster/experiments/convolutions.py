@@ -129,8 +129,8 @@ EXPERIMENT = Experiment(
     name="convolutions",
     claim="28 x 28 relu networks with two layers of 16 channels, max-pooling and 32 neurons, "
     "numbers of channels unknown, two trained on Fashion-MNIST and a random one: all kernels of "
-    "both layers within a cosine distance of 1e-6, from at most 1,000,000 questions each (wanted; "
-    "the trained ones are found, and of the random one a channel lacks)",
+    "both layers within a cosine distance of 1e-6, from at most 1,000,000 questions each, and "
+    "called identified (all are found, none is called so)",
     minutes=30.0,
     run=run,
 )

@@ -121,7 +121,7 @@ def share_layers(
 
 def what_is_lost(
     network: Network | ConvNetwork, inputs: Float[np.ndarray, "samples inputs"]
-) -> tuple[Float[np.ndarray, " neurons"], ...]:
+) -> tuple[Float[np.ndarray, " _"], ...]:
     """For every hidden layer, how far the outputs move where a neuron only gives its mean.
 
     Standard deviation over samples, root mean square over outputs.
@@ -164,7 +164,7 @@ def _answers(network: Any, inputs: Any) -> Any:
 
 def _population(
     seen: list[Seen],
-    lost: list[Float[np.ndarray, " neurons"]],
+    lost: list[Float[np.ndarray, " _"]],
     losses: Float[np.ndarray, " students"],
     imitating: np.ndarray,
 ) -> Population:
