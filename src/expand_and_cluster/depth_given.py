@@ -22,6 +22,7 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
+from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import clustering_of, curves_of, hold
 from expand_and_cluster.verdict.deep_judgement import find_layer_support
 from expand_and_cluster.verdict.judgement import Support
@@ -76,9 +77,16 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
             "of the inputs.",
             partial=outcome,
         )
-    network = outcome.network
-    missed = answers(network, held_out.inputs) - held_out.targets
+    missed = answers(outcome.network, held_out.inputs) - held_out.targets
     error = float(np.sqrt(np.mean(missed**2)))
+    training = prepared.training
+    search.finish(
+        TrainingData(
+            np.concatenate([training.inputs, held_out.inputs]),
+            np.concatenate([training.targets, held_out.targets]),
+        )
+    )
+    network = outcome.network
     floor = float(np.sqrt(DeepBench(prepared.training.first(4096)).floor(network)))
     students = [
         each.network
@@ -126,8 +134,8 @@ def _verdict(
     widths = "-".join(str(len(each.students)) for each in support)
     alone = sum(len(students) < 2 for each in support for students in each.students)
     reasons = (
-        f"the error is {trained:.1e} of the outputs' spread on the pairs and {error:.1e} on "
-        f"held-out ones; rounding explains {floor:.1e}",
+        f"the error is {trained:.1e} of the outputs' spread on the pairs, and was {error:.1e} on "
+        f"held-out ones before the last steps saw these too; rounding explains {floor:.1e}",
         f"hidden widths {widths}; {alone} of these neurons are held by fewer than two students",
         "whether the pairs hold all weights was not analysed: there are too many for that",
     )

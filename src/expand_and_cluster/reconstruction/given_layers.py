@@ -4,7 +4,8 @@ Students share most of the teacher's neurons after one round. What is missing th
 hardly move the outputs: students of a second round, which begin with the shared network, polished,
 have some to spare for these. The best of them is polished by Gauss-Newton on all weights. A network
 that holds the teacher then falls until what its spare neurons give is next to nothing, orders of
-magnitude below the teacher's weakest neuron; they go, and what is left is polished on.
+magnitude below the teacher's weakest neuron; they go, and what is left is polished on. So it goes
+on, round after round, as long as the error falls.
 """
 
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
 from expand_and_cluster.reconstruction.shared_search import (
     SharedOutcome,
+    SharedRound,
     SharedSearch,
     SharedSettings,
 )
@@ -38,7 +40,8 @@ BATCH = 160
 FIRST = MuonSettings(learning_rate=5e-3, batch_size=BATCH, steps=100_000)
 MERGED = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=80_000)
 LATER = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=50_000)
-ROUNDS = 2
+# Rounds at most, and what a later one has to divide the squared error by for another.
+ROUNDS, FALL = 3, 2.0
 # Steps from a network that students share: rough, for spare neurons come next. And to the end.
 SHARED_STEPS = DeepGaussNewtonSettings(steps=8, iterations=400, most_iterations=400, damping=1e-5)
 LAST_STEPS = DeepGaussNewtonSettings(steps=40, iterations=400, damping=1e-5, progress=0.01)
@@ -104,9 +107,7 @@ class GivenLayers:
         self._search = SharedSearch(
             data,
             lambda rng: random_student(like, widths, rng),
-            SharedSettings(
-                students, seed, max_angle, FIRST, MERGED, LATER, rounds=ROUNDS, merge_last=False
-            ),
+            SharedSettings(students, seed, max_angle, FIRST, MERGED, LATER, rounds=1),
             checkpoint=checkpoint,
             report=report,
             deadline=deadline,
@@ -114,27 +115,53 @@ class GivenLayers:
         )
 
     def run(self) -> GivenOutcome:
-        """All rounds, then the best network of them, polished and thinned out."""
+        """All rounds; `outcome` grows with them."""
         found = self.outcome
         found.shared = self._search.outcome
         self._search.run()
-        candidates = [(found.shared.loss, found.shared.network)]
-        for one in found.shared.rounds:
-            candidates += [(student.loss, student.network) for student in one.students]
-        _, best = min(candidates, key=lambda each: each[0])
-        if not isinstance(best, Network):
+        network = found.shared.network
+        if network is None:
             return found
-        found.network, found.loss = self.polish(best, LAST_STEPS)
-        while found.loss <= THINNED and not is_over(self._deadline):
-            thinned, removals = self.thinned(found.network, found.loss)
+        found.network, found.loss = network, found.shared.loss
+        for number in range(1, ROUNDS):
+            if is_over(self._deadline):
+                break
+            students = self._search.students(number, found.network)
+            found.shared.rounds.append(SharedRound(students, None))
+            best = min(students, key=lambda student: student.loss).network
+            assert isinstance(best, Network)
+            if not self._better(*self._thin(*self.polish(best, LAST_STEPS))):
+                break
+        return found
+
+    def finish(self, everything: TrainingData) -> None:
+        """The last steps, on all pairs there are: those held out are needed for nothing else."""
+        assert self.outcome.network is not None
+        self._pairs = DeepPairs(everything.inputs, everything.targets)
+        self.outcome.network, self.outcome.loss = self.polish(self.outcome.network, LAST_STEPS)
+
+    def _better(self, network: Network, loss: float, removals: tuple[DeepRemoval, ...]) -> bool:
+        """Keep a round's network if it is better, and say whether by enough to go on."""
+        before = self.outcome.loss
+        if loss < before:
+            self.outcome.network, self.outcome.loss = network, loss
+            self.outcome.removals = removals
+        return loss <= before / FALL
+
+    def _thin(
+        self, network: Network, loss: float
+    ) -> tuple[Network, float, tuple[DeepRemoval, ...]]:
+        """Without what it hardly uses, as long as something goes and the error comes back."""
+        removed: tuple[DeepRemoval, ...] = ()
+        while loss <= THINNED and not is_over(self._deadline):
+            thinned, removals = self.thinned(network, loss)
             if not removals:
                 break
-            network, loss = self.polish(thinned, LAST_STEPS)
-            if loss > max(4.0 * found.loss, LEAST**2):
+            polished, reached = self.polish(thinned, LAST_STEPS)
+            if reached > max(4.0 * loss, LEAST**2):
                 break
-            found.network, found.loss = network, loss
-            found.removals += removals
-        return found
+            network, loss, removed = polished, reached, removed + removals
+        return network, loss, removed
 
     def polish(self, network: Network, settings: DeepGaussNewtonSettings) -> tuple[Network, float]:
         """Gauss-Newton on all weights and all pairs."""

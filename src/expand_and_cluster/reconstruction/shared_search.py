@@ -41,8 +41,6 @@ class SharedSettings:
         later: How students of later rounds are, which begin with that network.
         rounds: Rounds, at most.
         spare: Neurons to spare of a student of later rounds, as a share of a layer's.
-        merge_last: Whether a network is made of what the last round's students share; else they
-            are the last to be trained.
     """
 
     students: int
@@ -53,7 +51,6 @@ class SharedSettings:
     later: MuonSettings
     rounds: int = 2
     spare: float = 0.2
-    merge_last: bool = True
 
 
 @dataclass(frozen=True)
@@ -133,19 +130,8 @@ class SharedSearch(Generic[Student]):
         """All rounds, as long as students share something and time is left."""
         chosen, outcome = self.settings, self.outcome
         for number in range(chosen.rounds):
-            known = outcome.network
-            starts = []
-            for index in range(chosen.students):
-                rng = np.random.default_rng((chosen.seed, number, index))
-                starts.append(
-                    self._start(rng)
-                    if known is None
-                    else with_spare_neurons(known, chosen.spare, rng)
-                )
-            how = chosen.first if known is None else chosen.later
-            students = self._trained(starts, how, f"train students, round {number + 1}")
-            last = number == chosen.rounds - 1
-            shared = None if last and not chosen.merge_last else self._shared(students)
+            students = self.students(number, outcome.network)
+            shared = self._shared(students)
             outcome.rounds.append(SharedRound(students, shared))
             if shared is None:
                 self._keep_best(students)
@@ -157,6 +143,19 @@ class SharedSearch(Generic[Student]):
                 break
             self._polished(f"polished-round-{number + 1}")
         return outcome
+
+    def students(self, number: int, known: Student | None) -> list[Imitation]:
+        """The students of one round: random, or from a known network with neurons to spare."""
+        chosen = self.settings
+        starts = []
+        for index in range(chosen.students):
+            rng = np.random.default_rng((chosen.seed, number, index))
+            random = known is None
+            starts.append(
+                self._start(rng) if random else with_spare_neurons(known, chosen.spare, rng)
+            )
+        how = chosen.first if known is None else chosen.later
+        return self._trained(starts, how, f"train students, round {number + 1}")
 
     def _polished(self, name: str) -> None:
         """Polish the network of a round, unless that was done before."""
