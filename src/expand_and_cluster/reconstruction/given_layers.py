@@ -40,8 +40,9 @@ BATCH = 160
 FIRST = MuonSettings(learning_rate=5e-3, batch_size=BATCH, steps=100_000)
 MERGED = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=80_000)
 LATER = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=50_000)
-# Rounds at most, and what a later one has to divide the squared error by for another.
-ROUNDS, FALL = 3, 2.0
+# Rounds at most, and what a later one has to divide the squared error by for another. On
+# 784-30-30-30-10 a third one brought 1.1e-4 of the outputs' spread to 9e-5.
+ROUNDS, FALL = 2, 2.0
 # Steps from a network that students share: rough, for spare neurons come next. And to the end.
 SHARED_STEPS = DeepGaussNewtonSettings(steps=8, iterations=400, most_iterations=400, damping=1e-5)
 LAST_STEPS = DeepGaussNewtonSettings(steps=40, iterations=400, damping=1e-5, progress=0.01)
