@@ -258,13 +258,4 @@ def _claim(
         "seed": seed,
         "pairs": pairs.digest(),
     }
-    saved = store.load("request")
-    if saved is None:
-        store.save("request", {}, mine)
-        return
-    for name, value in mine.items():
-        if saved[1].get(name) != value:
-            raise InvalidInputError(
-                f"checkpoint={store.folder} holds a recovery with {name}={saved[1].get(name)!r}, "
-                f"not {value!r}; give another folder, or the same arguments to resume."
-            )
+    store.claim(mine)

@@ -13,7 +13,7 @@ from jax.typing import ArrayLike
 from expand_and_cluster.core.activation import Activation, centred
 from expand_and_cluster.core.activations import ActivationLike
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
+from expand_and_cluster.core.errors import InterruptedRecoveryError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.depth_given import is_large, recover_many_weights
@@ -213,16 +213,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "questions": repr(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
     }
-    saved = store.load("request")
-    if saved is None:
-        store.save("request", {}, mine)
-        return
-    for name, value in mine.items():
-        if saved[1].get(name) != value:
-            raise InvalidInputError(
-                f"checkpoint={store.folder} holds a recovery with {name}={saved[1].get(name)!r}, "
-                f"not {value!r}; give another folder, or the same arguments to resume."
-            )
+    store.claim(mine)
 
 
 def _answers(request: Request, reader: Reader) -> Answers:

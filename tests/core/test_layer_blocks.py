@@ -98,6 +98,7 @@ def test_channels_take_in_windows_and_the_last_features_give_the_outputs():
     assert seen[0].given.shape == (3, 1)
     assert seen[1].given.shape == (4, 16)
     last = network.dense[-1]
+    # Features are of single precision, and outputs are up to a hundred in size.
     outputs = seen[-1].last @ last.weight.T + last.bias
     np.testing.assert_allclose(outputs, network(inputs), rtol=1e-4, atol=1e-3)
     few = look_at_layers(network, inputs, 10)

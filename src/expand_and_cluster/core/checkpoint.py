@@ -12,7 +12,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from expand_and_cluster.core.errors import FileFormatError
+from expand_and_cluster.core.errors import FileFormatError, InvalidInputError
 
 Arrays = dict[str, np.ndarray]
 
@@ -68,6 +68,24 @@ class Checkpoint:
                 "stage again."
             ) from error
         return arrays, meta
+
+    def claim(self, mine: Mapping[str, Any]) -> None:
+        """Mark the folder as the recovery's that these JSON-ready settings describe.
+
+        Raises:
+            InvalidInputError: It holds a recovery with other settings.
+        """
+        saved = self.load("request")
+        if saved is None:
+            self.save("request", {}, mine)
+            return
+        for name, value in mine.items():
+            if saved[1].get(name) != value:
+                raise InvalidInputError(
+                    f"checkpoint={self.folder} holds a recovery with "
+                    f"{name}={saved[1].get(name)!r}, not {value!r}; give another folder, or the "
+                    "same arguments to resume."
+                )
 
     def save(self, name: str, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
         """Keep arrays and JSON-ready metadata under a name, in one atomic write."""

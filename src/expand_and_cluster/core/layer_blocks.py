@@ -86,6 +86,21 @@ def network_of(blocks: tuple[Block, ...], like: Student) -> Student:
     )
 
 
+def arrays_of(network: Network | ConvNetwork) -> dict[str, np.ndarray]:
+    """Weights and biases by name, to be kept in a file."""
+    arrays: dict[str, np.ndarray] = {}
+    for place, block in enumerate(blocks_of(network)):
+        arrays |= {f"weight-{place}": block.weight, f"bias-{place}": block.bias}
+    return arrays
+
+
+def network_from(arrays: dict[str, np.ndarray], like: Student) -> Student:
+    """The network of `arrays_of`; other names are passed over, widths may differ from `like`'s."""
+    count = sum(name.startswith("bias-") for name in arrays)
+    blocks = tuple(Block(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
+    return network_of(blocks, like)
+
+
 def _dense(block: Block) -> Layer:
     return Layer(block.weight.reshape(len(block.weight), -1), block.bias)
 

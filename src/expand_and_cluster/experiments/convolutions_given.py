@@ -13,7 +13,7 @@ from expand_and_cluster.convolutions import recover_convolutions
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.conv_network import ConvNetwork
-from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
+from expand_and_cluster.core.layer_blocks import arrays_of, network_from
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.experiments.chosen_queries import peak_memory
@@ -81,15 +81,9 @@ def _same_teacher(trained: ConvNetwork, folder: Path, name: str) -> ConvNetwork:
     kept = Checkpoint(folder / "teachers")
     saved = kept.load(name)
     if saved is None:
-        blocks = blocks_of(trained)
-        arrays = {f"weight-{place}": block.weight for place, block in enumerate(blocks)}
-        arrays |= {f"bias-{place}": block.bias for place, block in enumerate(blocks)}
-        kept.save(name, arrays, {})
+        kept.save(name, arrays_of(trained), {})
         return trained
-    arrays = saved[0]
-    count = len(arrays) // 2
-    blocks = tuple(Block(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
-    return network_of(blocks, trained)
+    return network_from(saved[0], trained)
 
 
 def near(row: Row) -> bool:

@@ -5,7 +5,6 @@ Beside it a network of the teacher's own widths is trained on the same pairs, in
 long as a student ("direct").
 """
 
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +28,7 @@ from expand_and_cluster.reconstruction.given_layers import FIRST
 from expand_and_cluster.recovery import Recovery
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.by_muon import train_by_muon
-from expand_and_cluster.students.grown import random_student
+from expand_and_cluster.students.grown import blank_network, random_student
 from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.teachers.trained import trained
 
@@ -85,10 +84,7 @@ def _trained_directly(task: Task, pairs: QueryPairs, folder: Path, report: Repor
     standard = Standardisation.fit(pairs.inputs, pairs.outputs, UNSTRETCHED)
     activation = centred(resolve(task["activation"]))
     sizes = (pairs.input_size, *task["hidden"], pairs.output_size)
-    like = Network.from_arrays(
-        [(np.zeros((above, below)), np.zeros(above)) for below, above in pairwise(sizes)],
-        activation,
-    )
+    like = blank_network(sizes, activation)
     done = train_by_muon(
         [random_student(like, tuple(task["hidden"]), np.random.default_rng(task["seed"]))],
         on_device(standard.inputs(pairs.inputs), standard.targets(pairs.outputs)),

@@ -34,14 +34,12 @@ class DeepPoint(NamedTuple):
     Attributes:
         fed: What every layer above the first is fed, ones appended.
         slopes: Derivatives of every hidden layer's activations.
-        error: Outputs minus targets.
         loss: Squared error summed over outputs, mean over samples.
         gradient: Half the gradient of the loss.
     """
 
     fed: tuple[Float[Array, "blocks rows _"], ...]
     slopes: tuple[Float[Array, "blocks rows _"], ...]
-    error: Float[Array, "blocks rows outputs"]
     loss: Float[Array, ""]
     gradient: DeepParameters
 
@@ -68,18 +66,18 @@ def evaluate_deep(parameters: DeepParameters, data: DeepData, activation: Activa
 
     def block(
         total: tuple[Array, DeepParameters], part: DeepData
-    ) -> tuple[tuple[Array, DeepParameters], tuple[Passed, Array]]:
+    ) -> tuple[tuple[Array, DeepParameters], Passed]:
         through = forward(parameters, all_here(parameters), activation, part.inputs)
         error = through.values[-1] @ parameters.outputs.T - part.targets
         weighted = part.weights[:, None] * error
         loss, gradient = total
         add = _down(parameters, through.values, through.slopes, weighted)
         new = (loss + jnp.sum(weighted * error), jax.tree.map(jnp.add, gradient, add))
-        return new, (Passed(through.values[1:], through.slopes), error)
+        return new, Passed(through.values[1:], through.slopes)
 
     start = (jnp.zeros((), data.inputs.dtype), jax.tree.map(jnp.zeros_like, parameters))
-    (loss, gradient), (through, error) = jax.lax.scan(block, start, data)
-    return DeepPoint(through.values, through.slopes, error, loss, gradient)
+    (loss, gradient), through = jax.lax.scan(block, start, data)
+    return DeepPoint(through.values, through.slopes, loss, gradient)
 
 
 def factors_at(
@@ -95,12 +93,13 @@ def factors_at(
     """
 
     def block(
-        total: tuple[list[Array], list[Array]], part: tuple[DeepData, DeepPoint]
+        total: tuple[list[Array], list[Array]],
+        part: tuple[DeepData, tuple[Array, ...], tuple[Array, ...]],
     ) -> tuple[tuple[list[Array], list[Array]], None]:
-        pairs, here = part
+        pairs, above, bends = part
         weights = pairs.weights[:, None]
-        deltas = backward(parameters, Passed((pairs.inputs, *here.fed), here.slopes))
-        fed = [old + (v * weights).T @ v for old, v in zip(total[0], here.fed, strict=True)]
+        deltas = backward(parameters, Passed((pairs.inputs, *above), bends))
+        fed = [old + (v * weights).T @ v for old, v in zip(total[0], above, strict=True)]
         slopes = [
             old + jnp.einsum("ron,rom,r->nm", d, d, pairs.weights)
             for old, d in zip(total[1], deltas, strict=True)
@@ -114,8 +113,7 @@ def factors_at(
         [jnp.zeros((size, size), dtype) for size in sizes],
         [jnp.zeros((width, width), dtype) for width in widths],
     )
-    parts = (data, point._replace(loss=_per_block(data), gradient=_per_block(data)))
-    fed, slopes = jax.lax.scan(block, start, parts)[0]
+    fed, slopes = jax.lax.scan(block, start, (data, point.fed, point.slopes))[0]
     # The slope of an output in itself is one.
     outputs = len(parameters.outputs)
     last = (jnp.ones(outputs, dtype), jnp.eye(outputs, dtype=dtype))
@@ -222,8 +220,3 @@ def _down(
         parts.append(change.T @ fed[place])
         vectors = parameters.hidden[place]
     return DeepParameters(tuple(parts[:0:-1]), parts[0])
-
-
-def _per_block(data: DeepData) -> Array:
-    """Nothing, for every block: in place of what `factors_at` does not need."""
-    return jnp.zeros(len(data.inputs))

@@ -9,7 +9,6 @@ on, round after round, as long as the error falls.
 """
 
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 import numpy as np
 
@@ -32,7 +31,7 @@ from expand_and_cluster.reconstruction.shared_search import (
     SharedSearch,
     SharedSettings,
 )
-from expand_and_cluster.students.grown import random_student
+from expand_and_cluster.students.grown import blank_network, random_student
 from expand_and_cluster.students.training import TrainingData
 
 # How students are trained; measured on 784-30-30-30-10 (benchmarks/given_layers.py).
@@ -104,7 +103,8 @@ class GivenLayers:
         self._report, self._deadline = report, deadline
         self._pairs = DeepPairs(data.inputs, data.targets)
         self._bench = DeepBench(data.first(4096))
-        like = _network_of_zeros(activation, data, widths)
+        sizes = (data.inputs.shape[1], *widths, data.targets.shape[1])
+        like = blank_network(sizes, activation)
         self._search = SharedSearch(
             data,
             lambda rng: random_student(like, widths, rng),
@@ -189,11 +189,3 @@ class GivenLayers:
                 )
                 removals.append(DeepRemoval(layer, network.hidden_widths[layer], reason))
         return network, tuple(removals)
-
-
-def _network_of_zeros(
-    activation: Activation, data: TrainingData, widths: tuple[int, ...]
-) -> Network:
-    sizes = (data.inputs.shape[1], *widths, data.targets.shape[1])
-    pairs = [(np.zeros((above, below)), np.zeros(above)) for below, above in pairwise(sizes)]
-    return Network.from_arrays(pairs, activation)

@@ -9,7 +9,7 @@ import numpy as np
 
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_network import ConvNetwork
-from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
+from expand_and_cluster.core.layer_blocks import arrays_of, network_from
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.muon import MuonData, MuonDescent, MuonSettings
@@ -96,8 +96,7 @@ def save_student(checkpoint: Checkpoint, name: str, student: Imitation) -> None:
         "history": np.array(student.history, dtype=np.float64).reshape(-1, 2),
         "loss": np.array(student.loss),
     }
-    for place, block in enumerate(blocks_of(student.network)):
-        arrays |= {f"weight-{place}": block.weight, f"bias-{place}": block.bias}
+    arrays |= arrays_of(student.network)
     checkpoint.save(name, arrays, {"stop": student.stop.name})
 
 
@@ -107,8 +106,6 @@ def load_student(checkpoint: Checkpoint, name: str, like: Student) -> Imitation 
     if saved is None:
         return None
     arrays, meta = saved
-    count = sum(each.startswith("bias-") for each in arrays)
-    blocks = tuple(Block(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
     history = [(int(step), float(loss)) for step, loss in arrays["history"]]
-    network = network_of(blocks, like)
+    network = network_from(arrays, like)
     return Imitation(network, float(arrays["loss"]), history, StopReason[meta["stop"]])

@@ -1,9 +1,11 @@
 """Students of later rounds: what earlier ones share, and neurons to spare in every hidden layer."""
 
+from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
 
+from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
 from expand_and_cluster.core.network import Network
@@ -38,6 +40,12 @@ def with_spare_neurons(network: Student, share: float, rng: np.random.Generator)
             bias = np.concatenate([bias, rng.normal(size=below) * float(bias.std())])
         built.append(Block(weight, bias))
     return network_of(tuple(built), network)
+
+
+def blank_network(sizes: tuple[int, ...], activation: Activation) -> Network:
+    """A network of these sizes, inputs first, with all weights zero: what students are like."""
+    pairs = [(np.zeros((above, below)), np.zeros(above)) for below, above in pairwise(sizes)]
+    return Network.from_arrays(pairs, activation)
 
 
 def random_student(like: Student, widths: tuple[int, ...], rng: np.random.Generator) -> Student:
