@@ -8,13 +8,11 @@ from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.errors import EacError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.deep_descent import hidden_weights
-from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, Job
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.given_layers import GivenLayers, GivenOutcome
 from expand_and_cluster.reconstruction.inside import answers
-from expand_and_cluster.reconstruction.shared_search import SharedRound
 from expand_and_cluster.recovery import (
     ExpansionCurve,
     NeuronRecord,
@@ -22,6 +20,7 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
+from expand_and_cluster.students.by_muon import as_fit
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import clustering_of, curves_of, hold
 from expand_and_cluster.verdict.deep_judgement import find_layer_support
@@ -114,11 +113,12 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
             "seed": request.seed,
             "rounds_used": len(outcome.shared.rounds),
             "rounding_floor": floor,
+            "layers_of_neurons_told_from_the_error": [layer + 1 for layer in outcome.missing],
         },
         rejected=_rejected(outcome),
         masked_inputs=masked,
         held_inputs=np.where(masked, standard.input_center, 0.0),
-        curves=curves_of([_fit(one) for one in outcome.shared.rounds], held_out),
+        curves=curves_of([as_fit(one.students) for one in outcome.shared.rounds], held_out),
         expansion=expansion,
         clustering=None
         if first is None
@@ -177,14 +177,3 @@ def _rejected(outcome: GivenOutcome) -> tuple[Rejection, ...]:
         name = f"candidate of layer {removal.layer + 1} removed at width {removal.width + 1}"
         rejected.append(Rejection("neuron", name, removal.reason))
     return tuple(rejected)
-
-
-def _fit(one: SharedRound[Network]) -> Fit:
-    """Students of one round as an ensemble."""
-    networks = [each.network for each in one.students]
-    return Fit.from_histories(
-        Network.stack([network for network in networks if isinstance(network, Network)]),
-        [each.loss for each in one.students],
-        [each.history for each in one.students],
-        [each.stop for each in one.students],
-    )

@@ -10,6 +10,7 @@ import pytest
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.deep_blocks import leading, upper_block
 from expand_and_cluster.fitting.deep_equations import DeepParameters, deep_parameters
 from expand_and_cluster.fitting.deep_gauss_newton import (
     DeepGaussNewton,
@@ -42,6 +43,13 @@ def moved(network: Network, size: float, seed: int = 9) -> Network:
     return jax.tree.map(lambda leaf: leaf + size * rng.normal(size=leaf.shape), network)
 
 
+def through_hidden(network: Network, inputs: np.ndarray) -> np.ndarray:
+    values = inputs
+    for layer in network.layers[:-1]:
+        values = np.asarray(network.activation(jnp.asarray(values @ layer.weight.T + layer.bias)))
+    return values
+
+
 def written_out(parameters: DeepParameters) -> np.ndarray:
     """All weights in the order of `jacobian`: layer by layer, each row with its bias."""
     return np.concatenate(
@@ -49,8 +57,9 @@ def written_out(parameters: DeepParameters) -> np.ndarray:
     )
 
 
+@pytest.mark.parametrize("written", [False, True])
 @pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
-def test_an_undamped_step_is_that_of_the_jacobian(activation: str):
+def test_a_step_is_that_of_the_jacobian(activation: str, written: bool):
     rng = np.random.default_rng(0)
     inputs = rng.normal(size=(60, 5))
     network = a_network(1, activation)
@@ -65,9 +74,14 @@ def test_an_undamped_step_is_that_of_the_jacobian(activation: str):
         parameters = deep_parameters(network)
         point = evaluate_deep(parameters, pairs.double, network.activation)
         extended = jnp.asarray(np.column_stack([inputs, np.ones(60)]))
-        factors = factors_at(parameters, point, pairs.double, spectrum(extended.T @ extended / 60))
+        inputs_spectrum = spectrum(extended.T @ extended / 60)
+        factors = factors_at(parameters, point, pairs.double, inputs_spectrum)
+        block = None
+        if written:
+            directions = leading(inputs_spectrum)
+            block = upper_block(parameters, point.fed, point.slopes, pairs.double, directions, 1)
         move, predicted, _ = solve_deep_step(
-            parameters, point, pairs.double, factors, point.gradient,
+            parameters, point, pairs.double, factors, block,
             jnp.asarray(damping), jnp.asarray(1e-12), jnp.asarray(500),
         )  # fmt: skip
     np.testing.assert_allclose(
@@ -90,6 +104,49 @@ def test_a_moved_network_comes_back_to_rounding():
     assert losses[-1] < 1e-20 * first or losses[-1] < 1e-24
     assert all(later <= sooner for sooner, later in pairwise([first, *losses]))
     np.testing.assert_allclose(descent.network()(inputs), teacher(inputs), atol=1e-9)
+
+
+def test_where_the_block_holds_all_weights_one_iteration_solves_a_step():
+    """Six inputs, the constant among them, have no more directions than are leading."""
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(500, 5))
+    teacher = a_network(3)
+    pairs = DeepPairs(inputs, teacher(inputs))
+    settings = DeepGaussNewtonSettings(steps=1, damping=1e-3)
+    descent = DeepGaussNewton(moved(teacher, 0.01), pairs, settings)
+    list(descent.run())
+    assert descent.iterations == 1
+    assert descent.loss < 0.1 * descent.history[0][1]
+
+
+def test_a_large_block_is_not_written_out_and_steps_lead_to_the_same_end(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("expand_and_cluster.fitting.deep_gauss_newton.MOST", 10)
+    rng = np.random.default_rng(2)
+    inputs = rng.normal(size=(1000, 5))
+    teacher = a_network(3)
+    descent = DeepGaussNewton(moved(teacher, 0.02), DeepPairs(inputs, teacher(inputs)))
+    list(descent.run())
+    assert descent.iterations > 2 * descent.step
+    assert descent.loss < 1e-24
+
+
+def test_samples_far_off_that_count_less_do_not_hold_up_the_others():
+    """Twenty answers are wrong; the teacher is found all the same where these count less."""
+    rng = np.random.default_rng(6)
+    inputs = rng.normal(size=(2000, 5))
+    teacher = a_network(3)
+    targets = teacher(inputs)
+    targets = targets + np.pad(rng.normal(size=(20, 2)), ((0, 1980), (0, 0)))
+    found = []
+    for robust in (None, 0.9):
+        settings = DeepGaussNewtonSettings(steps=60, robust=robust)
+        descent = DeepGaussNewton(moved(teacher, 0.02), DeepPairs(inputs, targets), settings)
+        list(descent.run())
+        found.append(np.sqrt(np.mean((descent.network()(inputs) - teacher(inputs)) ** 2)))
+    assert found[0] > 1e-3
+    assert found[1] < 1e-6
 
 
 def test_it_stops_at_a_target_after_steps_and_where_nothing_is_gained():
@@ -118,4 +175,9 @@ def test_rows_that_fill_up_a_block_count_nothing(monkeypatch: pytest.MonkeyPatch
     pairs: Any = DeepPairs(inputs, teacher(inputs))
     descent = DeepGaussNewton(student, pairs)
     assert pairs.double.inputs.shape == (3, 7, 6)
-    np.testing.assert_allclose(descent.loss, np.mean((student(inputs) - teacher(inputs)) ** 2))
+    hidden = np.concatenate([through_hidden(student, inputs), np.ones((20, 1))], axis=1)
+    left = np.linalg.lstsq(hidden, teacher(inputs), rcond=None)[1]
+    np.testing.assert_allclose(descent.loss, left.sum() / 40, rtol=1e-6)
+    np.testing.assert_allclose(
+        np.mean((descent.network()(inputs) - teacher(inputs)) ** 2), descent.loss, rtol=1e-6
+    )

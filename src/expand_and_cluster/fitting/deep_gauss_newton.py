@@ -2,7 +2,12 @@
 
 For networks of tens of thousands of weights, whose normal equations no machine keeps. A step is
 damped, solved by preconditioned conjugate gradients in single precision, and judged in double
-precision; damping follows the gain ratio (Nielsen 1999; Nocedal & Wright 2006, chapter 10).
+precision, with the last layer solved for. What a preconditioner costs it costs once for a step, so
+that several dampings are tried until the model holds (Nocedal & Wright 2006, chapter 10).
+
+A few samples that nothing else in the data is like (images with a pixel that hardly any other has)
+move far before anything fits them, and hold up all others. Where samples far off count less
+(`DeepGaussNewtonSettings.robust`), the rest comes first; an exact solution is one for any weights.
 """
 
 import time
@@ -20,6 +25,14 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.deep_blocks import (
+    EQUATIONS,
+    MOST,
+    UpperBlock,
+    block_size,
+    leading,
+    upper_block,
+)
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
     DeepParameters,
@@ -28,21 +41,30 @@ from expand_and_cluster.fitting.deep_equations import (
 )
 from expand_and_cluster.fitting.deep_products import (
     DeepPoint,
-    evaluate_deep,
+    Factors,
     factors_at,
     solve_deep_step,
+    solve_outputs,
     spectrum,
 )
 from expand_and_cluster.fitting.gauss_newton import (
-    EASE,
+    FAR,
     LEAST_DAMPING,
     MOST_DAMPING,
     MOST_ITERATIONS,
 )
+from expand_and_cluster.fitting.projection import cauchy_weights
 from expand_and_cluster.fitting.result import StopReason
 
 # Rows of one block: what is computed of them at once fits the caches.
 BLOCK = 2000
+# Iterations of conjugate gradients where the block above the first layer is written out.
+FEW = 100
+# Dampings that are tried for a step, how much each is above the one before, and the share of the
+# predicted decrease from which no other is tried.
+TRIES, HARDER, HELD = 6, 5.0, 0.5
+# Steps in a row that have to gain next to nothing for a descent to have stalled.
+PATIENCE = 2
 
 
 @dataclass(frozen=True)
@@ -51,22 +73,27 @@ class DeepGaussNewtonSettings:
 
     Attributes:
         steps: Most steps.
-        iterations: Most iterations of conjugate gradients in a step; twice as many in the next one
+        iterations: Most iterations of conjugate gradients for the first step; a hundred at most
+            where the block above the first layer is written out. Twice as many for the next one
             where a step was cut short and its model held.
         most_iterations: What these grow to.
         target: Mean squared error at which to stop.
         damping: First damping, in units of the mean diagonal of the matrix.
         tolerance: Residual of a step's linear system, relative to the first, at which it is solved.
-        progress: A step that lowers the loss by a smaller share has stalled.
+        progress: Two steps in a row that each lower the loss by a smaller share have stalled.
+        robust: Share of the samples whose errors are ordinary; one whose error is far beyond
+            theirs counts less, by weights chosen anew for every step, and the loss is the weighted
+            one. None: all samples count alike.
     """
 
     steps: int = 30
-    iterations: int = 300
+    iterations: int = 400
     most_iterations: int = MOST_ITERATIONS
     target: float = 0.0
-    damping: float = 1e-4
+    damping: float = 1e-5
     tolerance: float = 1e-3
     progress: float = 0.02
+    robust: float | None = None
 
 
 class DeepPairs:
@@ -127,9 +154,18 @@ class DeepGaussNewton:
         self._outputs = network.output_size
         with double():
             self._parameters = deep_parameters(network)
-            self._point = _evaluated(self._parameters, pairs.double, network.activation)
-        self.step, self.iterations, self._pace = 0, 0, 0.0
-        self._most = self.settings.iterations
+            self._parameters, self._point = _evaluated(
+                self._parameters, pairs.double, network.activation
+            )
+        self._data = pairs.double, pairs.single
+        self.step, self.iterations, self._pace, self._slow = 0, 0, 0.0, 0
+        self._taken = 0
+        size = block_size(self._parameters)
+        rows, outputs = pairs.double.targets.shape[1:]
+        self._blocks = -(-EQUATIONS * size // (rows * outputs)) if size <= MOST else 0
+        self._most = (
+            min(self.settings.iterations, FEW) if self._blocks else self.settings.iterations
+        )
         self.loss = float(self._point.loss) / self._outputs
         self.history: list[tuple[int, float]] = [(0, self.loss)]
         self.stop = StopReason.STEPS
@@ -147,90 +183,145 @@ class DeepGaussNewton:
             if is_over(self._deadline):
                 self.stop = StopReason.TIME
                 return
+            if chosen.robust is not None:
+                self._weigh(chosen.robust)
             before = self.loss
             accepted = self._advance()
             yield
-            stalled = accepted and self.loss > (1.0 - chosen.progress) * before
-            if stalled or (not accepted and self._damping > MOST_DAMPING):
+            small = self.loss > (1.0 - chosen.progress) * before
+            self._slow = self._slow + 1 if small else 0
+            if self._slow >= PATIENCE or (not accepted and self._damping > MOST_DAMPING):
                 self.stop = StopReason.STALLED
                 return
+
+    @property
+    def damping(self) -> float:
+        """Damping of the next step, in units of the mean diagonal of the matrix."""
+        return self._damping
 
     def network(self) -> Network:
         """The network as it stands."""
         return deep_network(self._parameters, self._like)
 
-    def _advance(self) -> bool:
-        """Solve for one step and take it if the loss falls."""
-        activation = self._like.activation
+    def _weigh(self, ordinary: float) -> None:
+        """Let samples with large errors count less in the next step."""
+        whole, activation = self._pairs.double, self._like.activation
         with double():
-            began = time.monotonic()
-            move, predicted, taken = _step(
-                self._parameters,
-                self._point,
-                self._pairs.single,
-                self._pairs.spectrum,
-                jnp.float32(self._damping),
-                jnp.float32(self.settings.tolerance),
-                jnp.asarray(self._in_time()),
+            weights = _weights(self._parameters, self._point, whole, jnp.asarray(ordinary))
+            self._data = (
+                whole._replace(weights=weights),
+                self._pairs.single._replace(weights=weights.astype(jnp.float32)),
             )
-            moved = jax.tree.map(lambda a, b: a + b.astype(a.dtype), self._parameters, move)
-            point = _evaluated(moved, self._pairs.double, activation)
-            loss = float(point.loss) / self._outputs
+            self._parameters, self._point = _evaluated(self._parameters, self._data[0], activation)
+        self.loss = float(self._point.loss) / self._outputs
+
+    def _advance(self) -> bool:
+        """Solve for a step, with more damping until its model holds; take the best if there is one.
+
+        Returns:
+            Whether there is one.
+        """
+        best: tuple[float, DeepParameters, DeepPoint, float, float] | None = None
+        worse = 0
+        with double():
+            single = jax.tree.map(
+                lambda part: part.astype(jnp.float32), (self._parameters, self._point)
+            )
+            factors, mean = _shape(*single, self._data[1], self._pairs.spectrum)
+            block = self._block(*single)
+            for _ in range(TRIES):
+                parameters, point, gain = self._tried(single, factors, block, mean)
+                loss = float(point.loss) / self._outputs
+                if loss < (self.loss if best is None else best[0]):
+                    best, worse = (loss, parameters, point, self._damping, gain), 0
+                elif best is not None:
+                    worse += 1
+                if (best is not None and gain > HELD) or worse == 2 or is_over(self._deadline):
+                    break
+                self._damping *= HARDER
         self.step += 1
-        self.iterations += int(taken)
-        if self.step > 1 or int(taken) > 1:
-            self._pace = (time.monotonic() - began) / max(int(taken), 1)
-        expected = max(float(predicted) / self._outputs, np.finfo(np.float64).tiny)
-        gain = (self.loss - loss) / expected
-        accepted = bool(loss < self.loss)
-        if accepted:
-            if gain > 0.75 and int(taken) >= self._most:
-                self._most = min(2 * self._most, max(self.settings.most_iterations, self._most))
-            self._parameters, self._point, self.loss = moved, point, loss
-            if gain > 0.75:
-                self._damping = max(self._damping / EASE, LEAST_DAMPING)
-            elif gain < 0.25:
-                self._damping *= 4.0
-        else:
-            self._damping *= 10.0
+        if best is not None:
+            self.loss, self._parameters, self._point, self._damping, gain = best
+            if gain > HELD:
+                self._damping = max(self._damping / HARDER, LEAST_DAMPING)
+                if self._taken >= self._most:
+                    most = max(self.settings.most_iterations, self._most)
+                    self._most = min(2 * self._most, most)
         self.history.append((self.step, self.loss))
-        return accepted
+        return best is not None
+
+    def _block(self, parameters: DeepParameters, point: DeepPoint) -> UpperBlock | None:
+        """The block above the first layer, where it is not too large."""
+        if not self._blocks:
+            return None
+        directions = leading(self._pairs.spectrum)
+        blocks = min(self._blocks, len(self._data[1].inputs))
+        return upper_block(parameters, point.fed, point.slopes, self._data[1], directions, blocks)
+
+    def _tried(
+        self,
+        single: tuple[DeepParameters, DeepPoint],
+        factors: Factors,
+        block: UpperBlock | None,
+        mean: Array,
+    ) -> tuple[DeepParameters, DeepPoint, float]:
+        """Where a step leads, and the share of the predicted decrease that it brings."""
+        began = time.monotonic()
+        move, predicted, taken = _step(
+            *single,
+            self._data[1],
+            factors,
+            block,
+            jnp.float32(self._damping) * mean,
+            jnp.float32(self.settings.tolerance),
+            jnp.asarray(self._in_time()),
+        )
+        moved = jax.tree.map(lambda a, b: a + b.astype(a.dtype), self._parameters, move)
+        moved, point = _evaluated(moved, self._data[0], self._like.activation)
+        left = float(point.loss)
+        self._taken = int(taken)
+        self.iterations += self._taken
+        if int(taken) > 1:
+            self._pace = (time.monotonic() - began) / int(taken)
+        # Single precision may predict nothing, or less.
+        expected = max(float(predicted), float(np.finfo(np.float32).eps) * self.loss)
+        return moved, point, (self.loss * self._outputs - left) / expected
 
     def _in_time(self) -> int:
         """Most iterations of the next step, as far as the deadline leaves time for them."""
-        most = self._most
         if self._deadline is None or self._pace == 0.0:
-            return most
+            return self._most
         left = (self._deadline - time.monotonic()) / self._pace
-        return int(np.clip(left, 10, most))
+        return int(np.clip(left, min(10, self._most), self._most))
 
 
 @partial(jax.jit, static_argnames="activation")
-def _evaluated(parameters: DeepParameters, data: DeepData, activation: Activation) -> DeepPoint:
-    return evaluate_deep(parameters, data, activation)
+def _evaluated(
+    parameters: DeepParameters, data: DeepData, activation: Activation
+) -> tuple[DeepParameters, DeepPoint]:
+    return solve_outputs(parameters, data, activation)
 
 
 @jax.jit
-def _step(
-    parameters: DeepParameters,
-    point: DeepPoint,
-    data: DeepData,
-    inputs: tuple[Array, Array],
-    damping: Float[Array, ""],
-    tolerance: Float[Array, ""],
-    iterations: Array,
-) -> tuple[DeepParameters, Float[Array, ""], Array]:
-    """One step, everything in the precision of the data."""
-    single = jax.tree.map(lambda part: part.astype(data.inputs.dtype), (parameters, point))
-    factors = factors_at(single[0], single[1], data, inputs)
-    # The mean diagonal of the matrix: traces of the Kronecker factors multiply.
+def _weights(
+    parameters: DeepParameters, point: DeepPoint, data: DeepData, ordinary: Float[Array, ""]
+) -> Float[Array, "blocks rows"]:
+    residual = point.fed[-1] @ parameters.outputs.T - data.targets
+    return cauchy_weights(residual, data.weights, ordinary, jnp.asarray(FAR))
+
+
+@jax.jit
+def _shape(
+    parameters: DeepParameters, point: DeepPoint, data: DeepData, inputs: tuple[Array, Array]
+) -> tuple[Factors, Float[Array, ""]]:
+    """Kronecker factors, and the mean diagonal of the matrix: the factors' traces multiply."""
+    factors = factors_at(parameters, point, data, inputs)
     sizes = [
         jnp.sum(below[0]) * jnp.sum(above[0])
         for below, above in zip(factors.fed, factors.slopes, strict=True)
     ]
     count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
-    mean = jax.tree.reduce(jnp.add, sizes) / count
-    return solve_deep_step(
-        single[0], single[1], data, factors, single[1].gradient, damping * mean, tolerance,
-        iterations,
-    )  # fmt: skip
+    return factors, jax.tree.reduce(jnp.add, sizes) / count
+
+
+_step = jax.jit(solve_deep_step)

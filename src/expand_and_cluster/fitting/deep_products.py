@@ -4,7 +4,8 @@ What every layer is fed and the slopes of its activations are computed once for 
 then takes one pass up (how outputs change with a move of the weights) and one down. The
 preconditioner takes the block of each layer as the Kronecker product of the second moments of what
 the layer is fed and of the outputs' slopes in its pre-activations, as if the two were independent
-(K-FAC; Martens & Grosse 2015).
+(K-FAC; Martens & Grosse 2015); where it is not too large, the block of all weights above the first
+layer is written out instead (`deep_blocks`).
 """
 
 from typing import NamedTuple
@@ -12,9 +13,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.fitting.deep_blocks import UpperBlock, solve_block
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
     DeepParameters,
@@ -26,6 +29,8 @@ from expand_and_cluster.fitting.linear_solve import inner, solve_by_conjugate_gr
 
 # Share of a factor's mean diagonal that is added to it.
 RIDGE = 1e-7
+# The same for the last layer's least squares, and passes of these.
+LITTLE, REFINED = 1e-12, 3
 
 
 class DeepPoint(NamedTuple):
@@ -63,20 +68,57 @@ def all_here(parameters: DeepParameters) -> tuple[Array, ...]:
 
 def evaluate_deep(parameters: DeepParameters, data: DeepData, activation: Activation) -> DeepPoint:
     """Everything at a point; in the precision of the data."""
+    return _measured(parameters, data, _passed(parameters, data, activation))
+
+
+def solve_outputs(
+    parameters: DeepParameters, data: DeepData, activation: Activation
+) -> tuple[DeepParameters, DeepPoint]:
+    """The same with the last layer solved for by least squares, and everything there.
+
+    A neuron that hardly moves the outputs can be lengthened while the last layer reads it by less:
+    a valley that is straight once the last layer follows (Golub & Pereyra 1973).
+    """
+    through = _passed(parameters, data, activation)
+    last, weights = through.values[-1], data.weights[..., None]
+    gram = jnp.einsum("brn,brm->nm", last * weights, last)
+    size = len(gram)
+    factor = cho_factor(gram + LITTLE * jnp.trace(gram) / size * jnp.eye(size, dtype=gram.dtype))
+    outputs = parameters.outputs
+    # Each pass regains digits that the Gram matrix lost; what nothing determines stays.
+    for _ in range(REFINED):
+        left = (data.targets - last @ outputs.T) * weights
+        outputs = outputs + cho_solve(factor, jnp.einsum("brn,bro->no", last, left)).T
+    solved = parameters._replace(outputs=outputs)
+    return solved, _measured(solved, data, through)
+
+
+def _passed(parameters: DeepParameters, data: DeepData, activation: Activation) -> Passed:
+    """What every layer above the first is fed, and the slopes, in blocks of rows."""
+
+    def block(_: None, inputs: Array) -> tuple[None, Passed]:
+        through = forward(parameters, all_here(parameters), activation, inputs)
+        return None, Passed(through.values[1:], through.slopes)
+
+    return jax.lax.scan(block, None, data.inputs)[1]
+
+
+def _measured(parameters: DeepParameters, data: DeepData, through: Passed) -> DeepPoint:
+    """Loss and gradient."""
 
     def block(
-        total: tuple[Array, DeepParameters], part: DeepData
-    ) -> tuple[tuple[Array, DeepParameters], Passed]:
-        through = forward(parameters, all_here(parameters), activation, part.inputs)
-        error = through.values[-1] @ parameters.outputs.T - part.targets
-        weighted = part.weights[:, None] * error
+        total: tuple[Array, DeepParameters],
+        part: tuple[DeepData, tuple[Array, ...], tuple[Array, ...]],
+    ) -> tuple[tuple[Array, DeepParameters], None]:
+        pairs, above, slopes = part
+        error = above[-1] @ parameters.outputs.T - pairs.targets
+        weighted = pairs.weights[:, None] * error
         loss, gradient = total
-        add = _down(parameters, through.values, through.slopes, weighted)
-        new = (loss + jnp.sum(weighted * error), jax.tree.map(jnp.add, gradient, add))
-        return new, Passed(through.values[1:], through.slopes)
+        add = _down(parameters, (pairs.inputs, *above), slopes, weighted)
+        return (loss + jnp.sum(weighted * error), jax.tree.map(jnp.add, gradient, add)), None
 
     start = (jnp.zeros((), data.inputs.dtype), jax.tree.map(jnp.zeros_like, parameters))
-    (loss, gradient), through = jax.lax.scan(block, start, data)
+    loss, gradient = jax.lax.scan(block, start, (data, through.values, through.slopes))[0]
     return DeepPoint(through.values, through.slopes, loss, gradient)
 
 
@@ -133,7 +175,7 @@ def solve_deep_step(
     point: DeepPoint,
     data: DeepData,
     factors: Factors,
-    gradient: DeepParameters,
+    block: UpperBlock | None,
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
@@ -145,7 +187,7 @@ def solve_deep_step(
         point: The network there.
         data: All pairs.
         factors: The preconditioner.
-        gradient: Half the gradient of the loss.
+        block: What it is replaced by above the first layer; None where that is too large.
         damping: Added to the matrix's diagonal.
         tolerance: Residual at which to end, relative to the first, in the preconditioner's norm.
         iterations: Most iterations.
@@ -168,9 +210,10 @@ def solve_deep_step(
         return jax.lax.scan(block, start, (data, point.fed, point.slopes))[0]
 
     def precondition(left: DeepParameters) -> DeepParameters:
-        return _per_layer(left, factors, damping)
+        solved = _per_layer(left, factors, damping)
+        return solved if block is None else solve_block(left, solved, block, damping)
 
-    right = jax.tree.map(jnp.negative, gradient)
+    right = jax.tree.map(jnp.negative, point.gradient)
     move, left, taken = solve_by_conjugate_gradients(
         matrix, precondition, right, tolerance, iterations
     )

@@ -1,14 +1,13 @@
 """Several hidden layers of a large network from given pairs.
 
 Students share most of the teacher's neurons after one round. What is missing then are neurons that
-hardly move the outputs: students of a second round, which begin with the shared network, polished,
-have some to spare for these. The best of them is polished by Gauss-Newton on all weights. A network
-that holds the teacher then falls until what its spare neurons give is next to nothing, orders of
-magnitude below the teacher's weakest neuron; they go, and what is left is polished on. So it goes
-on, round after round, as long as the error falls.
+hardly move the outputs. They are told from what the network of the shared ones, polished by
+Gauss-Newton on all weights, leaves of the targets; one after the other they are found and join it.
+Neurons to spare, of which the error no longer has need, go, and what is left is polished on.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,14 +22,16 @@ from expand_and_cluster.fitting.deep_gauss_newton import (
     DeepPairs,
 )
 from expand_and_cluster.fitting.muon import MuonSettings
+from expand_and_cluster.fitting.result import StopReason
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
+from expand_and_cluster.reconstruction.missing_neurons import find_missing, with_neuron
 from expand_and_cluster.reconstruction.shared_search import (
     SharedOutcome,
-    SharedRound,
     SharedSearch,
     SharedSettings,
 )
+from expand_and_cluster.students.by_muon import Imitation, load_student, save_student
 from expand_and_cluster.students.grown import blank_network, random_student
 from expand_and_cluster.students.training import TrainingData
 
@@ -38,18 +39,24 @@ from expand_and_cluster.students.training import TrainingData
 BATCH = 160
 FIRST = MuonSettings(learning_rate=5e-3, batch_size=BATCH, steps=100_000)
 MERGED = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=80_000)
-LATER = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=50_000)
-# Rounds at most, and what a later one has to divide the squared error by for another. On
-# 784-30-30-30-10 a third one brought 1.1e-4 of the outputs' spread to 9e-5.
-ROUNDS, FALL = 2, 2.0
-# Steps from a network that students share: rough, for spare neurons come next. And to the end.
-SHARED_STEPS = DeepGaussNewtonSettings(steps=8, iterations=400, most_iterations=400, damping=1e-5)
-LAST_STEPS = DeepGaussNewtonSettings(steps=40, iterations=400, damping=1e-5, progress=0.01)
+# Shares of the samples that count as ordinary, one descent after the other; at last all count
+# alike. A descent ends after two steps that each lower the error by less than a fifth.
+ORDINARY = (0.9, 0.99, None)
+STEPS = DeepGaussNewtonSettings(steps=20, damping=1e-6, progress=0.2, most_iterations=400)
+# The same for the last steps, which take longer.
+LAST_ORDINARY = (0.9, 0.99, 0.999, None)
+LAST_STEPS = replace(STEPS, progress=0.1, most_iterations=800)
+# Missing neurons that are looked for, the least share of the squared error that one has to
+# explain, and what it has to divide the squared error by in the end.
+MOST_MISSING, WORTH, FALL = 10, 0.5, 4.0
 # Mean squared error above which nothing is thinned out: too little is in its place.
 THINNED = 1e-6
-# A neuron goes if what it gives, the others of its layer making up for what they can, is less than
-# this share of what the network leaves, and of the outputs' spread.
-SHARE, LEAST = 1.0, 1e-5
+# A neuron is to spare if what it gives, the others of its layer making up for what they can, is
+# less than this multiple of what the network leaves; and in the end, on trial, less than that.
+FREE, LIGHT = 1.0, 10.0
+# Rise of the squared error up to which it has come back, and the root mean square that is next to
+# nothing.
+RISE, LEAST = 4.0, 1e-5
 
 
 @dataclass
@@ -60,12 +67,14 @@ class GivenOutcome:
         network: The network, in standardised coordinates.
         loss: Its mean squared error on the pairs.
         shared: Students and what they shared, round by round.
+        missing: Layers of the neurons that were told from what was left, in the order of finding.
         removals: Neurons to spare that were removed.
     """
 
     network: Network | None = None
     loss: float = float("inf")
     shared: SharedOutcome[Network] = field(default_factory=SharedOutcome[Network])
+    missing: tuple[int, ...] = ()
     removals: tuple[DeepRemoval, ...] = ()
 
 
@@ -98,8 +107,8 @@ class GivenLayers:
         deadline: float | None = None,
     ) -> None:
         """Lay the pairs out; nothing is trained yet."""
-        self.data = data
         self.outcome = GivenOutcome()
+        self._seed, self._checkpoint = seed, checkpoint
         self._report, self._deadline = report, deadline
         self._pairs = DeepPairs(data.inputs, data.targets)
         self._bench = DeepBench(data.first(4096))
@@ -108,73 +117,124 @@ class GivenLayers:
         self._search = SharedSearch(
             data,
             lambda rng: random_student(like, widths, rng),
-            SharedSettings(students, seed, max_angle, FIRST, MERGED, LATER, rounds=1),
+            SharedSettings(students, seed, max_angle, FIRST, MERGED, MERGED, rounds=1),
             checkpoint=checkpoint,
             report=report,
             deadline=deadline,
-            polish=lambda network: self.polish(network, SHARED_STEPS),
+            polish=self.polish,
         )
 
     def run(self) -> GivenOutcome:
-        """All rounds; `outcome` grows with them."""
+        """Students, what they share, what is missing, what is to spare; `outcome` grows."""
         found = self.outcome
         found.shared = self._search.outcome
         self._search.run()
-        network = found.shared.network
-        if network is None:
+        found.network, found.loss = found.shared.network, found.shared.loss
+        if found.network is None:
             return found
-        found.network, found.loss = network, found.shared.loss
-        for number in range(1, ROUNDS):
-            if is_over(self._deadline):
+        while True:
+            while self._lightened(FREE):
+                pass
+            done = len(found.missing) == MOST_MISSING or found.loss <= LEAST**2
+            if done or is_over(self._deadline) or not self._found_one():
                 break
-            students = self._search.students(number, found.network)
-            found.shared.rounds.append(SharedRound(students, None))
-            best = min(students, key=lambda student: student.loss).network
-            assert isinstance(best, Network)
-            if not self._better(*self._thin(*self.polish(best, LAST_STEPS))):
-                break
+        while self._lightened(LIGHT):
+            pass
         return found
 
     def finish(self, everything: TrainingData) -> None:
         """The last steps, on all pairs there are: those held out are needed for nothing else."""
         assert self.outcome.network is not None
         self._pairs = DeepPairs(everything.inputs, everything.targets)
-        self.outcome.network, self.outcome.loss = self.polish(self.outcome.network, LAST_STEPS)
+        self.outcome.network, self.outcome.loss = self._once(
+            "finished",
+            self.outcome.network,
+            lambda network: self.polish(network, LAST_STEPS, LAST_ORDINARY),
+        )
 
-    def _better(self, network: Network, loss: float, removals: tuple[DeepRemoval, ...]) -> bool:
-        """Keep a round's network if it is better, and say whether by enough to go on."""
-        before = self.outcome.loss
-        if loss < before:
-            self.outcome.network, self.outcome.loss = network, loss
-            self.outcome.removals = removals
-        return loss <= before / FALL
+    def polish(
+        self,
+        network: Network,
+        steps: DeepGaussNewtonSettings = STEPS,
+        shares: tuple[float | None, ...] = ORDINARY,
+    ) -> tuple[Network, float]:
+        """Gauss-Newton on all weights, with samples that are far off counting less at first.
 
-    def _thin(
-        self, network: Network, loss: float
-    ) -> tuple[Network, float, tuple[DeepRemoval, ...]]:
-        """Without what it hardly uses, as long as something goes and the error comes back."""
-        removed: tuple[DeepRemoval, ...] = ()
-        while loss <= THINNED and not is_over(self._deadline):
-            thinned, removals = self.thinned(network, loss)
-            if not removals:
-                break
-            polished, reached = self.polish(thinned, LAST_STEPS)
-            if reached > max(4.0 * loss, LEAST**2):
-                break
-            network, loss, removed = polished, reached, removed + removals
-        return network, loss, removed
+        Args:
+            network: Where to start.
+            steps: When a descent ends.
+            shares: Shares of the samples that are ordinary, a descent with each.
 
-    def polish(self, network: Network, settings: DeepGaussNewtonSettings) -> tuple[Network, float]:
-        """Gauss-Newton on all weights and all pairs."""
-        descent = DeepGaussNewton(network, self._pairs, settings, self._deadline)
-        for _ in descent.run():
-            error = np.array([np.sqrt(descent.loss)])
-            self._report(Progress("polish all layers", descent.step, settings.steps, error))
-        return descent.network(), descent.loss
+        Returns:
+            The network and its mean squared error on all pairs alike.
+        """
+        damping, loss = steps.damping, np.inf
+        for ordinary in shares:
+            settings = replace(steps, damping=damping, robust=ordinary)
+            descent = DeepGaussNewton(network, self._pairs, settings, self._deadline)
+            for _ in descent.run():
+                error = np.array([np.sqrt(descent.loss)])
+                note = "" if ordinary is None else f"{ordinary:.0%} of the pairs are ordinary"
+                self._report(
+                    Progress("polish all layers", descent.step, settings.steps, error, note=note)
+                )
+            network, loss, damping = descent.network(), descent.loss, descent.damping
+        return network, loss
 
-    def thinned(self, network: Network, loss: float) -> tuple[Network, tuple[DeepRemoval, ...]]:
+    def _found_one(self) -> bool:
+        """Look for a missing neuron, and keep it if the error falls with it."""
+        found = self.outcome
+        assert found.network is not None
+        number = len(found.missing)
+        rng = np.random.default_rng((self._seed, 1, number))
+        missing = find_missing(found.network, self._pairs, rng, self._report)
+        if missing is None or missing.share < WORTH:
+            return False
+        more = with_neuron(found.network, missing)
+        network, loss = self._once(f"with-missing-{number}", more, self.polish)
+        if loss > found.loss / FALL:
+            return False
+        found.network, found.loss = network, loss
+        found.missing = (*found.missing, missing.layer)
+        return True
+
+    def _lightened(self, share: float) -> bool:
+        """Remove neurons to spare, if the error comes back; whether any went."""
+        found = self.outcome
+        assert found.network is not None
+        if found.loss > THINNED or is_over(self._deadline):
+            return False
+        thinned, removals = self.thinned(found.network, found.loss, share)
+        if not removals:
+            return False
+        widths = "-".join(map(str, thinned.hidden_widths))
+        network, loss = self._once(f"thinned-{widths}-{share:g}", thinned, self.polish)
+        if loss > max(RISE * found.loss, LEAST**2):
+            return False
+        found.network, found.loss = network, loss
+        found.removals += removals
+        return True
+
+    def _once(
+        self,
+        name: str,
+        network: Network,
+        make: Callable[[Network], tuple[Network, float]],
+    ) -> tuple[Network, float]:
+        """What is made of a network, unless it was made before and kept under this name."""
+        kept = load_student(self._checkpoint, name, network)
+        if kept is not None and isinstance(kept.network, Network):
+            return kept.network, kept.loss
+        made, loss = make(network)
+        if not is_over(self._deadline):
+            save_student(self._checkpoint, name, Imitation(made, loss, [], StopReason.STEPS))
+        return made, loss
+
+    def thinned(
+        self, network: Network, loss: float, share: float
+    ) -> tuple[Network, tuple[DeepRemoval, ...]]:
         """The network without what it hardly uses, and what that was."""
-        least = max(SHARE * float(np.sqrt(loss)), LEAST)
+        least = max(share * float(np.sqrt(loss)), LEAST)
         removals: list[DeepRemoval] = []
         for layer in range(len(network.hidden_widths) - 1, -1, -1):
             while network.hidden_widths[layer] > 1:

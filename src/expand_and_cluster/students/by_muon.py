@@ -14,7 +14,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.muon import MuonData, MuonDescent, MuonSettings
 from expand_and_cluster.fitting.parallel import run_on_threads
-from expand_and_cluster.fitting.result import StopReason
+from expand_and_cluster.fitting.result import Fit, StopReason
 
 Student = TypeVar("Student", Network, ConvNetwork)
 
@@ -23,7 +23,7 @@ class Imitation(NamedTuple):
     """One trained student.
 
     Attributes:
-        network: The student, a `Network` or a `ConvNetwork`.
+        network: The student, a `Network` or a `ConvNetwork`; where it began, if it diverged.
         loss: Mean squared error over all pairs; infinite if it diverged.
         history: Steps, and the mean loss of the batches of the epoch that ended there; the last
             entry is `loss`.
@@ -81,13 +81,26 @@ def train_by_muon(
                 report(Progress(name, int(steps.sum()), total, current.copy()))
                 if stop.is_set():
                     break
-            loss = descent.loss if np.isfinite(descent.loss) else np.inf
-            done = Imitation(descent.network(), loss, descent.history, descent.stop)
+            if np.isfinite(descent.loss):
+                done = Imitation(descent.network(), descent.loss, descent.history, descent.stop)
+            else:
+                done = Imitation(start, np.inf, descent.history, descent.stop)
         if not stop.is_set() and done.stop is not StopReason.TIME:
             save_student(checkpoint, f"{key}-{index}", done)
         return done
 
     return run_on_threads(one, len(students))
+
+
+def as_fit(students: Sequence[Imitation]) -> Fit:
+    """Students of one width as an ensemble; dense ones only."""
+    networks = [each.network for each in students]
+    return Fit.from_histories(
+        Network.stack([network for network in networks if isinstance(network, Network)]),
+        [each.loss for each in students],
+        [each.history for each in students],
+        [each.stop for each in students],
+    )
 
 
 def save_student(checkpoint: Checkpoint, name: str, student: Imitation) -> None:

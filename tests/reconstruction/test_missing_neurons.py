@@ -1,0 +1,94 @@
+"""The neuron that a network lacks, told from what it leaves."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting.deep_gauss_newton import (
+    DeepGaussNewton,
+    DeepGaussNewtonSettings,
+    DeepPairs,
+)
+from expand_and_cluster.reconstruction import missing_neurons
+from expand_and_cluster.reconstruction.missing_neurons import (
+    MissingNeuron,
+    find_missing,
+    with_neuron,
+)
+
+
+def a_network(widths: tuple[int, ...], activation: str, seed: int) -> Network:
+    rng = np.random.default_rng(seed)
+    layers = [
+        (1.5 * rng.normal(size=(above, below)) / np.sqrt(below), 0.3 * rng.normal(size=above))
+        for below, above in pairwise(widths)
+    ]
+    return Network.from_arrays(layers, activation)
+
+
+def weakened(network: Network, layer: int, neuron: int, share: float) -> Network:
+    """One neuron moves the layer above by a share of what it did."""
+    layers = list(network.layers)
+    weight = layers[layer + 1].weight.copy()
+    weight[:, neuron] *= share
+    layers[layer + 1] = Layer(weight, layers[layer + 1].bias)
+    return network.replace(layers=tuple(layers))
+
+
+def without(network: Network, layer: int, neuron: int) -> Network:
+    layers = list(network.layers)
+    own, above = layers[layer], layers[layer + 1]
+    layers[layer] = Layer(np.delete(own.weight, neuron, 0), np.delete(own.bias, neuron))
+    layers[layer + 1] = Layer(np.delete(above.weight, neuron, 1), above.bias)
+    return network.replace(layers=tuple(layers))
+
+
+def polished(network: Network, pairs: DeepPairs) -> DeepGaussNewton:
+    descent = DeepGaussNewton(network, pairs, DeepGaussNewtonSettings(steps=80, progress=1e-3))
+    list(descent.run())
+    return descent
+
+
+@pytest.mark.parametrize("activation", ["tanh", "g"])
+@pytest.mark.parametrize("layer", [0, 1, 2])
+def test_a_neuron_that_was_taken_out_is_told_in_every_layer(activation: str, layer: int):
+    teacher = weakened(a_network((6, 5, 5, 5, 3), activation, 4), layer, 2, 0.02)
+    inputs = np.random.default_rng(0).normal(size=(6000, 6))
+    pairs = DeepPairs(inputs, teacher(inputs))
+    lacking = polished(without(teacher, layer, 2), pairs)
+    found = find_missing(lacking.network(), pairs, np.random.default_rng(1))
+    assert found is not None
+    assert found.layer == layer
+    assert found.share > 0.6
+    whole = polished(with_neuron(lacking.network(), found), pairs)
+    assert whole.network().hidden_widths == teacher.hidden_widths
+    assert whole.loss < 1e-6 * lacking.loss
+
+
+def test_noise_is_no_neuron():
+    teacher = a_network((6, 5, 5, 3), "tanh", 4)
+    rng = np.random.default_rng(0)
+    inputs = rng.normal(size=(6000, 6))
+    pairs = DeepPairs(inputs, teacher(inputs) + 1e-3 * rng.normal(size=(6000, 3)))
+    found = find_missing(polished(teacher, pairs).network(), pairs, np.random.default_rng(1))
+    assert found is not None
+    assert found.share < 0.05
+
+
+def test_a_network_of_too_many_weights_is_not_looked_at(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(missing_neurons, "MOST", 10)
+    teacher = a_network((6, 5, 5, 3), "tanh", 4)
+    inputs = np.random.default_rng(0).normal(size=(100, 6))
+    pairs = DeepPairs(inputs, teacher(inputs))
+    assert find_missing(teacher, pairs, np.random.default_rng(1)) is None
+
+
+def test_a_neuron_joins_as_the_last_of_its_layer():
+    teacher = a_network((3, 4, 2), "tanh", 0)
+    vector, above = np.arange(4.0), np.array([0.5, -2.0])
+    more = with_neuron(teacher, MissingNeuron(0, vector, above, 1.0))
+    inputs = np.random.default_rng(0).normal(size=(50, 3))
+    given = np.tanh(inputs @ vector[:3] + vector[3])
+    np.testing.assert_allclose(more(inputs), teacher(inputs) + given[:, None] * above, atol=1e-12)
