@@ -19,7 +19,7 @@ from expand_and_cluster.core.precision import double
 from expand_and_cluster.datasets import load
 from expand_and_cluster.fitting.deep_blocks import EQUATIONS, block_size, leading, upper_block
 from expand_and_cluster.fitting.deep_equations import deep_parameters
-from expand_and_cluster.fitting.deep_gauss_newton import DeepPairs
+from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.deep_products import factors_at, solve_deep_step, solve_outputs
 from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.teachers.trained import trained

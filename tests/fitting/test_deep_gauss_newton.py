@@ -11,16 +11,20 @@ import pytest
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.deep_blocks import leading, upper_block
-from expand_and_cluster.fitting.deep_equations import DeepParameters, deep_parameters
+from expand_and_cluster.fitting.deep_equations import (
+    DeepParameters,
+    deep_network,
+    deep_parameters,
+)
 from expand_and_cluster.fitting.deep_gauss_newton import (
     DeepGaussNewton,
     DeepGaussNewtonSettings,
-    DeepPairs,
 )
+from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.deep_products import (
-    evaluate_deep,
     factors_at,
     solve_deep_step,
+    solve_outputs,
     spectrum,
 )
 from expand_and_cluster.fitting.jacobian import jacobian
@@ -64,15 +68,18 @@ def test_a_step_is_that_of_the_jacobian(activation: str, written: bool):
     inputs = rng.normal(size=(60, 5))
     network = a_network(1, activation)
     targets = moved(network, 0.1)(inputs)
+    pairs = DeepPairs(inputs, targets)
+    with double():
+        parameters, point = solve_outputs(
+            deep_parameters(network), pairs.double, network.activation
+        )
+    network = deep_network(parameters, network)
     derivatives = jacobian(network, inputs).reshape(120, -1)
     error = (network(inputs) - targets).reshape(-1)
     damping = 1e-3
     normal = derivatives.T @ derivatives / 60 + damping * np.eye(derivatives.shape[1])
     wanted = -np.linalg.solve(normal, derivatives.T @ error / 60)
-    pairs = DeepPairs(inputs, targets)
     with double():
-        parameters = deep_parameters(network)
-        point = evaluate_deep(parameters, pairs.double, network.activation)
         extended = jnp.asarray(np.column_stack([inputs, np.ones(60)]))
         inputs_spectrum = spectrum(extended.T @ extended / 60)
         factors = factors_at(parameters, point, pairs.double, inputs_spectrum)
@@ -168,7 +175,7 @@ def test_it_stops_at_a_target_after_steps_and_where_nothing_is_gained():
 
 
 def test_rows_that_fill_up_a_block_count_nothing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("expand_and_cluster.fitting.deep_gauss_newton.BLOCK", 7)
+    monkeypatch.setattr("expand_and_cluster.fitting.deep_pairs.BLOCK", 7)
     rng = np.random.default_rng(5)
     inputs = rng.normal(size=(20, 5))
     teacher, student = a_network(3), a_network(4)

@@ -91,8 +91,6 @@ def arrays_of(network: Network | ConvNetwork) -> dict[str, np.ndarray]:
     arrays: dict[str, np.ndarray] = {}
     for place, block in enumerate(blocks_of(network)):
         arrays |= {f"weight-{place}": block.weight, f"bias-{place}": block.bias}
-    if isinstance(network, Network) and network.skip is not None:
-        arrays |= {"skip": np.asarray(network.skip.weight), "shift": np.asarray(network.skip.bias)}
     return arrays
 
 
@@ -100,10 +98,7 @@ def network_from(arrays: dict[str, np.ndarray], like: Student) -> Student:
     """The network of `arrays_of`; other names are passed over, widths may differ from `like`'s."""
     count = sum(name.startswith("bias-") for name in arrays)
     blocks = tuple(Block(arrays[f"weight-{i}"], arrays[f"bias-{i}"]) for i in range(count))
-    network = network_of(blocks, like)
-    if "skip" in arrays and isinstance(network, Network):
-        return network.replace(skip=Layer(arrays["skip"], arrays["shift"]))
-    return network
+    return network_of(blocks, like)
 
 
 def _dense(block: Block) -> Layer:

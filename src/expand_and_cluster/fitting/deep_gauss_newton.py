@@ -39,13 +39,13 @@ from expand_and_cluster.fitting.deep_equations import (
     deep_network,
     deep_parameters,
 )
+from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.deep_products import (
     DeepPoint,
     Factors,
     factors_at,
     solve_deep_step,
     solve_outputs,
-    spectrum,
 )
 from expand_and_cluster.fitting.gauss_newton import (
     FAR,
@@ -56,8 +56,6 @@ from expand_and_cluster.fitting.gauss_newton import (
 from expand_and_cluster.fitting.projection import cauchy_weights
 from expand_and_cluster.fitting.result import StopReason
 
-# Rows of one block: what is computed of them at once fits the caches.
-BLOCK = 2000
 # Iterations of conjugate gradients where the block above the first layer is written out.
 FEW = 100
 # Dampings that are tried for a step, how much each is above the one before, and the share of the
@@ -94,40 +92,6 @@ class DeepGaussNewtonSettings:
     tolerance: float = 1e-3
     progress: float = 0.02
     robust: float | None = None
-
-
-class DeepPairs:
-    """All pairs in blocks, in both precisions, and the spectrum of their inputs.
-
-    Args:
-        inputs: Standardised inputs.
-        targets: Standardised outputs.
-    """
-
-    def __init__(
-        self,
-        inputs: Float[np.ndarray, "samples inputs"],
-        targets: Float[np.ndarray, "samples outputs"],
-    ) -> None:
-        """Lay the pairs out."""
-        samples = len(inputs)
-        blocks = -(-samples // BLOCK)
-        rows = -(-samples // blocks)
-
-        def laid(values: np.ndarray) -> np.ndarray:
-            filled = np.zeros((blocks * rows, *values.shape[1:]))
-            filled[:samples] = values
-            return filled.reshape(blocks, rows, *values.shape[1:])
-
-        extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
-        weights = laid(np.full(samples, 1.0 / samples))
-        with double():
-            self.double = DeepData(
-                jnp.asarray(laid(extended)), jnp.asarray(laid(targets)), jnp.asarray(weights)
-            )
-            self.single = jax.tree.map(lambda part: part.astype(jnp.float32), self.double)
-            values, vectors = spectrum(jnp.asarray(extended.T @ extended / samples))
-            self.spectrum = (values.astype(jnp.float32), vectors.astype(jnp.float32))
 
 
 class DeepGaussNewton:

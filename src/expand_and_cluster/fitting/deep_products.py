@@ -66,15 +66,12 @@ def all_here(parameters: DeepParameters) -> tuple[Array, ...]:
     return tuple(jnp.ones(len(vectors)) for vectors in parameters.hidden)
 
 
-def evaluate_deep(parameters: DeepParameters, data: DeepData, activation: Activation) -> DeepPoint:
-    """Everything at a point; in the precision of the data."""
-    return _measured(parameters, data, _passed(parameters, data, activation))
-
-
 def solve_outputs(
     parameters: DeepParameters, data: DeepData, activation: Activation
 ) -> tuple[DeepParameters, DeepPoint]:
-    """The same with the last layer solved for by least squares, and everything there.
+    """The weights with the last layer solved for by least squares, and everything there.
+
+    In the precision of the data.
 
     A neuron that hardly moves the outputs can be lengthened while the last layer reads it by less:
     a valley that is straight once the last layer follows (Golub & Pereyra 1973).

@@ -19,13 +19,17 @@ from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.deep_gauss_newton import (
     DeepGaussNewton,
     DeepGaussNewtonSettings,
-    DeepPairs,
 )
+from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.muon import MuonSettings
 from expand_and_cluster.fitting.result import StopReason
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
-from expand_and_cluster.reconstruction.missing_neurons import find_missing, with_neuron
+from expand_and_cluster.reconstruction.missing_neurons import (
+    find_again,
+    find_missing,
+    with_neuron,
+)
 from expand_and_cluster.reconstruction.shared_search import (
     SharedOutcome,
     SharedSearch,
@@ -194,6 +198,11 @@ class GivenLayers:
         network, loss = self._once(f"with-missing-{number}", more, self.polish)
         if loss > found.loss / FALL:
             return False
+        place = network.hidden_widths[missing.layer] - 1
+        again = find_again(network, self._pairs, missing.layer, place)
+        if again is not None:
+            other = self._once(f"with-missing-{number}-again", again, self.polish)
+            network, loss = min((network, loss), other, key=lambda one: one[1])
         found.network, found.loss = network, loss
         found.missing = (*found.missing, missing.layer)
         return True

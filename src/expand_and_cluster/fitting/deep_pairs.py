@@ -1,0 +1,47 @@
+"""Pairs laid out for steps on all weights of a deep network, in both precisions."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.fitting.deep_equations import DeepData
+from expand_and_cluster.fitting.deep_products import spectrum
+
+# Rows of one block: what is computed of them at once fits the caches.
+BLOCK = 2000
+
+
+class DeepPairs:
+    """All pairs in blocks, in both precisions, and the spectrum of their inputs.
+
+    Args:
+        inputs: Standardised inputs.
+        targets: Standardised outputs.
+    """
+
+    def __init__(
+        self,
+        inputs: Float[np.ndarray, "samples inputs"],
+        targets: Float[np.ndarray, "samples outputs"],
+    ) -> None:
+        """Lay the pairs out."""
+        samples = len(inputs)
+        blocks = -(-samples // BLOCK)
+        rows = -(-samples // blocks)
+
+        def laid(values: np.ndarray) -> np.ndarray:
+            filled = np.zeros((blocks * rows, *values.shape[1:]))
+            filled[:samples] = values
+            return filled.reshape(blocks, rows, *values.shape[1:])
+
+        extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
+        weights = laid(np.full(samples, 1.0 / samples))
+        with double():
+            self.double = DeepData(
+                jnp.asarray(laid(extended)), jnp.asarray(laid(targets)), jnp.asarray(weights)
+            )
+            self.single = jax.tree.map(lambda part: part.astype(jnp.float32), self.double)
+            values, vectors = spectrum(jnp.asarray(extended.T @ extended / samples))
+            self.spectrum = (values.astype(jnp.float32), vectors.astype(jnp.float32))
