@@ -118,3 +118,30 @@ def test_what_counts_as_large(pairs: int, hidden: tuple[int, ...], large: bool):
     given = eac.QueryPairs(np.zeros((pairs, 1)), np.zeros((pairs, 1)))
     assert is_large(given, hidden) == large
     assert not is_large(None, hidden)
+
+
+def test_a_neuron_far_out_in_a_tail_is_brought_back():
+    """Softplus is exponential there: a lower bias and longer weights above give nearly the same."""
+    rng = np.random.default_rng(3)
+    first = rng.normal(size=(5, 6)) / np.sqrt(6)
+    biases = np.array([0.5, -0.5, 0.2, 0.8, -2.5])
+    second = rng.normal(size=(3, 5))
+    teacher = eac.Network.from_arrays([(first, biases), (second, np.zeros(3))], "softplus")
+    inputs = rng.normal(size=(6000, 6))
+    data = TrainingData(inputs, teacher(inputs))
+    out = np.eye(5)[4] * 5.0
+    far = eac.Network.from_arrays(
+        [(first, biases - out), (second * np.exp(out), np.zeros(3))], "softplus"
+    )
+    search = GivenLayers(
+        data, teacher.activation, (5,), students=2, seed=0, max_angle=0.26,
+        checkpoint=Checkpoint(None), report=silent,
+    )  # fmt: skip
+    polished, before = search.polish(far)
+    search.outcome.network, search.outcome.loss = polished, before
+    while search.straightened():
+        pass
+    assert search.outcome.loss < 1e-6 * before
+    found = search.outcome.network
+    np.testing.assert_allclose(np.sort(found.layers[0].bias), np.sort(biases), atol=1e-4)
+    assert not search.straightened()

@@ -53,6 +53,9 @@ LAST_STEPS = replace(STEPS, progress=0.1, most_iterations=800)
 # Missing neurons that are looked for, the least share of the squared error that one has to
 # explain, and what it has to divide the squared error by in the end.
 MOST_MISSING, WORTH, FALL = 10, 0.5, 4.0
+# Neurons of a layer that may be far out in a tail, and how long the weights are by which these are
+# read, in units of the layer's median.
+TRIED, LONG = 3, 5.0
 # Mean squared error above which nothing is thinned out: too little is in its place.
 THINNED = 1e-6
 # A neuron is to spare if what it gives, the others of its layer making up for what they can, is
@@ -142,6 +145,8 @@ class GivenLayers:
             done = len(found.missing) == MOST_MISSING or found.loss <= LEAST**2
             if done or is_over(self._deadline) or not self._found_one():
                 break
+            while self.straightened():
+                pass
         while self._lightened(LIGHT):
             pass
         return found
@@ -198,14 +203,31 @@ class GivenLayers:
         network, loss = self._once(f"with-missing-{number}", more, self.polish)
         if loss > found.loss / FALL:
             return False
-        place = network.hidden_widths[missing.layer] - 1
-        again = find_again(network, self._pairs, missing.layer, place)
-        if again is not None:
-            other = self._once(f"with-missing-{number}-again", again, self.polish)
-            network, loss = min((network, loss), other, key=lambda one: one[1])
         found.network, found.loss = network, loss
         found.missing = (*found.missing, missing.layer)
         return True
+
+    def straightened(self) -> bool:
+        """Move a neuron that is read by long weights along its valley; whether the error fell.
+
+        Far out in an exponential tail it gives the same as one nearer by that is read by less.
+        """
+        found = self.outcome
+        assert found.network is not None
+        for layer in range(len(found.network.hidden_widths) - 1, -1, -1):
+            reads = np.linalg.norm(found.network.layers[layer + 1].weight, axis=0)
+            for neuron in np.argsort(-reads)[:TRIED]:
+                if reads[neuron] < LONG * np.median(reads) or is_over(self._deadline):
+                    break
+                moved = find_again(found.network, self._pairs, layer, int(neuron))
+                if moved is None:
+                    continue
+                name = f"moved-{len(found.missing)}-{layer}-{neuron}-{reads[neuron]:.3g}"
+                network, loss = self._once(name, moved, self.polish)
+                if loss <= found.loss / FALL:
+                    found.network, found.loss = network, loss
+                    return True
+        return False
 
     def _lightened(self, share: float) -> bool:
         """Remove neurons to spare, if the error comes back; whether any went."""

@@ -32,7 +32,7 @@ ITERATIONS = 150
 # Where a neuron is saturated, or in an exponential tail, another bias or length with other weights
 # above gives nearly the same: what is followed crawls along such a valley, and is moved by so much.
 # It has to explain so much more there.
-SHIFTS, LENGTHS = np.linspace(-8.0, 8.0, 33), (0.5, 0.7, 1.0, 1.4, 2.0)
+SHIFTS, LENGTHS = np.linspace(-8.0, 8.0, 65), (0.7, 0.9, 1.0, 1.1, 1.4)
 MORE = 1e-3
 # Share of the squared error from which no other neuron is looked for.
 SURE = 0.6
