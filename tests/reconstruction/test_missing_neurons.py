@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -84,6 +85,18 @@ def test_a_network_of_too_many_weights_is_not_looked_at(monkeypatch: pytest.Monk
     inputs = np.random.default_rng(0).normal(size=(100, 6))
     pairs = DeepPairs(inputs, teacher(inputs))
     assert find_missing(teacher, pairs, np.random.default_rng(1)) is None
+
+
+def test_a_neuron_that_is_off_everywhere_explains_nothing():
+    teacher = a_network((6, 5, 5, 3), "relu", 4)
+    inputs = np.random.default_rng(0).normal(size=(600, 6))
+    pairs = DeepPairs(inputs, teacher(inputs) + 0.1)
+    evidence = missing_evidence.gather_evidence(teacher, pairs)
+    assert evidence is not None
+    vectors = jnp.asarray([[0.0] * 6 + [-1.0], [1.0] * 6 + [0.0]], jnp.float32)
+    shares = missing_evidence.screened(vectors, evidence[0], teacher.activation)
+    assert float(shares[0]) == 0.0
+    assert np.all(np.isfinite(shares))
 
 
 def test_a_neuron_joins_as_the_last_of_its_layer():

@@ -136,8 +136,9 @@ def explained(
     along = evidence.vectors.T @ (flat.T @ moved.reshape(len(flat), -1))
     gram = jnp.einsum("roj,rok->jk", moved, moved) - along.T @ (evidence.inverse[:, None] * along)
     size = len(gram)
-    ridge = RIDGE_ABOVE * jnp.trace(gram) / size * jnp.eye(size, dtype=gram.dtype)
-    above = jnp.linalg.solve(gram + ridge, onto)
+    # A neuron that is off everywhere has no Gram matrix, and explains nothing.
+    ridge = RIDGE_ABOVE * jnp.trace(gram) / size + jnp.finfo(gram.dtype).tiny
+    above = jnp.linalg.solve(gram + ridge * jnp.eye(size, dtype=gram.dtype), onto)
     return onto @ above / jnp.sum(evidence.left**2), above
 
 
