@@ -79,12 +79,11 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     missed = answers(outcome.network, held_out.inputs) - held_out.targets
     error = float(np.sqrt(np.mean(missed**2)))
     training = prepared.training
-    search.finish(
-        TrainingData(
-            np.concatenate([training.inputs, held_out.inputs]),
-            np.concatenate([training.targets, held_out.targets]),
-        )
+    everything = TrainingData(
+        np.concatenate([training.inputs, held_out.inputs]),
+        np.concatenate([training.targets, held_out.targets]),
     )
+    search.finish(everything)
     network = outcome.network
     floor = float(np.sqrt(DeepBench(prepared.training.first(4096)).floor(network)))
     students = [
@@ -95,7 +94,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     ]
     support = find_layer_support(network, students, held_out.inputs)
     # What never varies tells nothing about its weights; they are held at zero.
-    masked = np.ptp(prepared.training.inputs, axis=0) == 0.0
+    masked = np.ptp(everything.inputs, axis=0) == 0.0
     raw = standard.restore(network).at_rest().uncentred(request.named)
     if masked.any():
         raw = hold(raw, masked, standard.input_center)

@@ -47,9 +47,8 @@ MERGED = MuonSettings(learning_rate=1e-3, batch_size=BATCH, steps=80_000)
 # alike. A descent ends after two steps that each lower the error by less than a fifth.
 ORDINARY = (0.9, 0.99, None)
 STEPS = DeepGaussNewtonSettings(steps=20, damping=1e-6, progress=0.2, most_iterations=400)
-# The same for the last steps, which take longer.
+# The same shares for the last steps.
 LAST_ORDINARY = (0.9, 0.99, 0.999, None)
-LAST_STEPS = replace(STEPS, progress=0.1, most_iterations=800)
 # Missing neurons that are looked for, the least share of the squared error that one has to
 # explain, and what it has to divide the squared error by in the end.
 MOST_MISSING, WORTH, FALL = 10, 0.5, 4.0
@@ -158,32 +157,28 @@ class GivenLayers:
         self.outcome.network, self.outcome.loss = self._once(
             "finished",
             self.outcome.network,
-            lambda network: self.polish(network, LAST_STEPS, LAST_ORDINARY),
+            lambda network: self.polish(network, LAST_ORDINARY),
         )
 
     def polish(
-        self,
-        network: Network,
-        steps: DeepGaussNewtonSettings = STEPS,
-        shares: tuple[float | None, ...] = ORDINARY,
+        self, network: Network, shares: tuple[float | None, ...] = ORDINARY
     ) -> tuple[Network, float]:
         """Gauss-Newton on all weights, with samples that are far off counting less at first.
 
         Args:
             network: Where to start.
-            steps: When a descent ends.
             shares: Shares of the samples that are ordinary, a descent with each.
 
         Returns:
             The network and its mean squared error on all pairs alike.
         """
-        damping, loss = steps.damping, np.inf
+        damping, loss = STEPS.damping, np.inf
         for ordinary in shares:
-            settings = replace(steps, damping=damping, robust=ordinary)
+            settings = replace(STEPS, damping=damping, robust=ordinary)
             descent = DeepGaussNewton(network, self._pairs, settings, self._deadline)
             for _ in descent.run():
                 error = np.array([np.sqrt(descent.loss)])
-                note = "" if ordinary is None else f"{ordinary:.0%} of the pairs are ordinary"
+                note = "" if ordinary is None else f"{ordinary:.1%} of the pairs are ordinary"
                 self._report(
                     Progress("polish all layers", descent.step, settings.steps, error, note=note)
                 )
