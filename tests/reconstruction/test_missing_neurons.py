@@ -129,6 +129,7 @@ def test_a_neuron_in_an_exponential_tail_is_moved_to_the_bias_it_has():
     again = find_again(moved, pairs, 0, 4)
     assert again is not None
     assert again.hidden_widths == (5,)
+    # Biases are tried in steps of a quarter, then followed in single precision; polishing is left.
     np.testing.assert_allclose(again.layers[0].bias[-1], -2.5, atol=0.2)
     np.testing.assert_allclose(again.layers[0].weight[:-1], moved.layers[0].weight[:-1])
     assert find_again(teacher, pairs, 0, 4) is None

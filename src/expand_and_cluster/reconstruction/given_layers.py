@@ -22,7 +22,6 @@ from expand_and_cluster.fitting.deep_gauss_newton import (
 )
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.muon import MuonSettings
-from expand_and_cluster.fitting.result import StopReason
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
 from expand_and_cluster.reconstruction.missing_neurons import (
@@ -35,7 +34,7 @@ from expand_and_cluster.reconstruction.shared_search import (
     SharedSearch,
     SharedSettings,
 )
-from expand_and_cluster.students.by_muon import Imitation, load_student, save_student
+from expand_and_cluster.students.by_muon import kept_or_made
 from expand_and_cluster.students.grown import blank_network, random_student
 from expand_and_cluster.students.training import TrainingData
 
@@ -248,13 +247,7 @@ class GivenLayers:
         make: Callable[[Network], tuple[Network, float]],
     ) -> tuple[Network, float]:
         """What is made of a network, unless it was made before and kept under this name."""
-        kept = load_student(self._checkpoint, name, network)
-        if kept is not None and isinstance(kept.network, Network):
-            return kept.network, kept.loss
-        made, loss = make(network)
-        if not is_over(self._deadline):
-            save_student(self._checkpoint, name, Imitation(made, loss, [], StopReason.STEPS))
-        return made, loss
+        return kept_or_made(self._checkpoint, name, network, make, self._deadline)
 
     def thinned(
         self, network: Network, loss: float, share: float

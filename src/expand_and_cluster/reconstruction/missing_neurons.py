@@ -126,9 +126,8 @@ def find_again(network: Network, pairs: DeepPairs, layer: int, neuron: int) -> N
     moved = _along_valley(vector, evidence, network.activation)
     if moved is None:
         return None
-    share, found = _uphill(moved, evidence, network.activation)
-    reads = explained(jnp.asarray(found, jnp.float32), evidence, network.activation)[1]
-    return with_neuron(lacking, MissingNeuron(layer, found, np.asarray(reads, np.float64), share))
+    found = _uphill(moved, evidence, network.activation)
+    return with_neuron(lacking, _neuron(found, layer, evidence, network.activation))
 
 
 def _best(
@@ -149,8 +148,19 @@ def _best(
         best = max(best, found, key=lambda one: one[0])
         if best[0] >= SURE:
             break
-    above = explained(jnp.asarray(best[1], jnp.float32), evidence, network.activation)[1]
-    return MissingNeuron(layer, best[1], np.asarray(above, np.float64), best[0])
+    return _neuron(best, layer, evidence, network.activation)
+
+
+def _neuron(
+    found: tuple[float, Float[np.ndarray, " inputs_and_one"]],
+    layer: int,
+    evidence: Evidence,
+    activation: Activation,
+) -> MissingNeuron:
+    """The neuron of a share and a vector, read as the evidence wants it."""
+    share, vector = found
+    above = explained(jnp.asarray(vector, jnp.float32), evidence, activation)[1]
+    return MissingNeuron(layer, vector, np.asarray(above, np.float64), share)
 
 
 def _uphill(

@@ -14,12 +14,10 @@ from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.fitting.muon import MuonSettings, on_device
-from expand_and_cluster.fitting.result import StopReason
 from expand_and_cluster.reconstruction.shared_layers import SharedLayers, share_layers
 from expand_and_cluster.students.by_muon import (
     Imitation,
-    load_student,
-    save_student,
+    kept_or_made,
     train_by_muon,
 )
 from expand_and_cluster.students.grown import with_spare_neurons
@@ -130,7 +128,7 @@ class SharedSearch(Generic[Student]):
         """All rounds, as long as students share something and time is left."""
         chosen, outcome = self.settings, self.outcome
         for number in range(chosen.rounds):
-            students = self.students(number, outcome.network)
+            students = self._students(number, outcome.network)
             shared = self._shared(students)
             outcome.rounds.append(SharedRound(students, shared))
             if shared is None:
@@ -144,7 +142,7 @@ class SharedSearch(Generic[Student]):
             self._polished(f"polished-round-{number + 1}")
         return outcome
 
-    def students(self, number: int, known: Student | None) -> list[Imitation]:
+    def _students(self, number: int, known: Student | None) -> list[Imitation]:
         """The students of one round: random, or from a known network with neurons to spare."""
         chosen = self.settings
         starts = []
@@ -162,13 +160,9 @@ class SharedSearch(Generic[Student]):
         network = self.outcome.network
         if self._polish is None or network is None:
             return
-        kept = load_student(self._checkpoint, name, network)
-        if kept is None:
-            polished, loss = self._polish(network)
-            kept = Imitation(polished, loss, [], StopReason.STEPS)
-            if not is_over(self._deadline):
-                save_student(self._checkpoint, name, kept)
-        self.outcome.network, self.outcome.loss = kept.network, kept.loss  # type: ignore[assignment]
+        self.outcome.network, self.outcome.loss = kept_or_made(
+            self._checkpoint, name, network, self._polish, self._deadline
+        )
 
     def _keep_best(self, students: list[Imitation]) -> None:
         """The best student, where no round has shared anything."""

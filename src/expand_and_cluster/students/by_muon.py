@@ -1,6 +1,6 @@
 """Train students of any kind by Muon, each on a thread of its own, and keep them on disk."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from threading import Event
 from typing import NamedTuple, TypeVar
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.layer_blocks import arrays_of, network_from
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
@@ -101,6 +102,26 @@ def as_fit(students: Sequence[Imitation]) -> Fit:
         [each.history for each in students],
         [each.stop for each in students],
     )
+
+
+def kept_or_made(
+    checkpoint: Checkpoint,
+    name: str,
+    start: Student,
+    make: Callable[[Student], tuple[Student, float]],
+    deadline: float | None,
+) -> tuple[Student, float]:
+    """What is made of a network, and its mean squared error, unless it was kept under a name.
+
+    It is kept once it is made, but not where time was over.
+    """
+    kept = load_student(checkpoint, name, start)
+    if kept is not None:
+        return kept.network, kept.loss  # type: ignore[return-value]
+    made, loss = make(start)
+    if not is_over(deadline):
+        save_student(checkpoint, name, Imitation(made, loss, [], StopReason.STEPS))
+    return made, loss
 
 
 def save_student(checkpoint: Checkpoint, name: str, student: Imitation) -> None:
