@@ -1,32 +1,40 @@
-"""How far conjugate gradients come in one Gauss-Newton step, by Kronecker factors and by the block.
+"""How far conjugate gradients come in one Gauss-Newton step, by Kronecker factors and by neurons.
 
     python benchmarks/deep_steps.py [--noise 1e-2] [--steps 3] [--damping 1e-8] [--lacking]
 
 A 784-30-30-30-10 of g, trained on MNIST, all weights moved by noise in proportion to their layer's
 spread, on 54,000 images; some steps lead back from there, and what they leave is harder. It may
 lack the neuron of the last hidden layer that costs least, as a network on the way does. Printed is
-the share of the squared error that the step's linear model leaves after so many iterations, with
-Kronecker factors for all layers and with the block of all weights above the first layer written
-out, and seconds of both.
+the share of the squared error that the step's linear model leaves after so many iterations, and
+seconds, preconditioned by a Kronecker product for each layer (K-FAC; Martens & Grosse 2015) and by
+the block of each neuron.
 """
 
 import argparse
 import time
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.datasets import load
-from expand_and_cluster.fitting.deep_blocks import EQUATIONS, block_size, leading, upper_block
-from expand_and_cluster.fitting.deep_equations import deep_parameters
+from expand_and_cluster.fitting.deep_equations import (
+    DeepData,
+    DeepParameters,
+    Passed,
+    backward,
+    deep_parameters,
+)
 from expand_and_cluster.fitting.deep_gauss_newton import (
     DeepGaussNewton,
     DeepGaussNewtonSettings,
 )
-from expand_and_cluster.fitting.deep_pairs import DeepPairs
-from expand_and_cluster.fitting.deep_products import factors_at, solve_deep_step, solve_outputs
+from expand_and_cluster.fitting.deep_pairs import DeepPairs, spectrum
+from expand_and_cluster.fitting.deep_products import DeepPoint, solve_deep_step, solve_outputs
+from expand_and_cluster.fitting.neuron_blocks import NeuronBlocks, damped, neuron_moments
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.students.training import TrainingData
@@ -68,30 +76,107 @@ def main() -> None:
             deep_parameters(network), pairs.double, network.activation
         )
         single = jax.tree.map(lambda part: part.astype(jnp.float32), (parameters, point))
+        print(f"error {float(point.loss / pairs.double.targets.shape[2]) ** 0.5:.2e}")
         began = time.monotonic()
-        rows, outputs = pairs.single.targets.shape[1:]
-        blocks = -(-EQUATIONS * block_size(parameters) // (rows * outputs))
-        block = upper_block(
-            single[0], single[1].fed, single[1].slopes, pairs.single,
-            leading(pairs.spectrum), blocks,
-        )  # fmt: skip
-        jax.block_until_ready(block)
-        print(
-            f"error {float(point.loss / outputs) ** 0.5:.2e}; block of {len(block.values)} ", end=""
-        )
-        print(f"weights, {time.monotonic() - began:.1f} s with compiling")
-        factors = factors_at(single[0], single[1], pairs.single, pairs.spectrum)
-        solve = jax.jit(solve_deep_step)
-        for name, way in (("Kronecker factors", None), ("block", block)):
+        here, there = single
+        moments = neuron_moments(here, there.fed, there.slopes, pairs.single, pairs.first_layer)
+        jax.block_until_ready(moments)
+        print(f"blocks of all neurons: {time.monotonic() - began:.1f} s with compiling")
+        factors = jax.jit(kronecker_factors)(here, there, pairs.single, pairs.spectrum)
+        damping = jnp.float32(chosen.damping) * moments.mean
+        ways = {"Kronecker factors": factors.damped(damping), "neurons": damped(moments, damping)}
+        for name, way in ways.items():
             for iterations in (50, 100, 200, 400):
                 began = time.monotonic()
-                _, predicted, _ = solve(
-                    single[0], single[1], pairs.single, factors, way, jnp.float32(chosen.damping),
-                    jnp.float32(0.0), jnp.asarray(iterations),
-                )  # fmt: skip
-                left = 1.0 - float(predicted) / float(point.loss)
+                predicted = _predicted(here, there, pairs.single, way, damping, iterations)
+                left = 1.0 - predicted / float(point.loss)
                 print(f"{name:18s} {iterations:4d} iterations leave {left:.4f}, ", end="")
                 print(f"{time.monotonic() - began:.1f} s")
+
+
+def _predicted(
+    parameters: DeepParameters,
+    point: DeepPoint,
+    data: DeepData,
+    way: "NeuronBlocks | DampedFactors",
+    damping: Array,
+    iterations: int,
+) -> float:
+    """Decrease of the loss that the linear model says."""
+    most = jnp.asarray(iterations)
+    return float(_solved(parameters, point, data, way, damping, most))
+
+
+@jax.jit
+def _solved(parameters, point, data, way, damping, most):  # noqa: ANN001, ANN202 - jitted
+    none = jnp.float32(0.0)
+    return solve_deep_step(parameters, point, data, way.solve, damping, none, most)[1]
+
+
+class DampedFactors(NamedTuple):
+    """Kronecker factors with damping.
+
+    Attributes:
+        factors: The factors.
+        damping: Added to the products' diagonal.
+    """
+
+    factors: "Factors"
+    damping: Array
+
+    def solve(self, left: DeepParameters) -> DeepParameters:
+        """Inverse of the Kronecker products plus damping, layer by layer."""
+        solved = []
+        parts = (*left.hidden, left.outputs)
+        for part, (small, below), (large, above) in zip(
+            parts, self.factors.fed, self.factors.slopes, strict=True
+        ):
+            turned = above.T @ part @ below / (large[:, None] * small + self.damping)
+            solved.append(above @ turned @ below.T)
+        return DeepParameters(tuple(solved[:-1]), solved[-1])
+
+
+class Factors(NamedTuple):
+    """Eigenvalues and eigenvectors of the Kronecker factors of every layer.
+
+    Attributes:
+        fed: Of the second moments of what each layer is fed.
+        slopes: Of the second moments of the outputs' slopes.
+    """
+
+    fed: tuple[tuple[Array, Array], ...]
+    slopes: tuple[tuple[Array, Array], ...]
+
+    def damped(self, damping: Array) -> DampedFactors:
+        """The factors with damping."""
+        return DampedFactors(self, damping)
+
+
+def kronecker_factors(
+    parameters: DeepParameters, point: DeepPoint, data: DeepData, inputs: tuple[Array, Array]
+) -> Factors:
+    """Kronecker factors at a point: what a layer is fed taken as independent of its slopes."""
+
+    def add(total: tuple[list[Array], list[Array]], part):  # noqa: ANN001, ANN202 - a scan
+        pairs, above, bends = part
+        bent = backward(parameters, Passed((pairs.inputs, *above), bends))
+        fed = [
+            old + (v * pairs.weights[:, None]).T @ v for old, v in zip(total[0], above, strict=True)
+        ]
+        slopes = [
+            old + jnp.einsum("ron,rom,r->nm", each, each, pairs.weights)
+            for old, each in zip(total[1], bent, strict=True)
+        ]
+        return (fed, slopes), None
+
+    start = (
+        [jnp.zeros((each.shape[-1],) * 2, jnp.float32) for each in point.fed],
+        [jnp.zeros((len(each),) * 2, jnp.float32) for each in parameters.hidden],
+    )
+    fed, slopes = jax.lax.scan(add, start, (data, point.fed, point.slopes))[0]
+    outputs = len(parameters.outputs)
+    last = (jnp.ones(outputs, jnp.float32), jnp.eye(outputs, dtype=jnp.float32))
+    return Factors((inputs, *map(spectrum, fed)), (*map(spectrum, slopes), last))
 
 
 if __name__ == "__main__":

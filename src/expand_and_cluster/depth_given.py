@@ -13,6 +13,7 @@ from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.given_layers import GivenLayers, GivenOutcome
 from expand_and_cluster.reconstruction.inside import answers
+from expand_and_cluster.reconstruction.refinement import Refined
 from expand_and_cluster.recovery import (
     ExpansionCurve,
     NeuronRecord,
@@ -70,13 +71,14 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     )
     job.reached["search"] = search.outcome
     outcome = search.run()
-    if outcome.network is None:
+    refined = outcome.refined
+    if refined is None:
         raise EacError(
             "no student imitates the teacher: all diverged; check that the outputs are a function "
             "of the inputs.",
             partial=outcome,
         )
-    missed = answers(outcome.network, held_out.inputs) - held_out.targets
+    missed = answers(refined.network, held_out.inputs) - held_out.targets
     error = float(np.sqrt(np.mean(missed**2)))
     training = prepared.training
     everything = TrainingData(
@@ -84,7 +86,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
         np.concatenate([training.targets, held_out.targets]),
     )
     search.finish(everything)
-    network = outcome.network
+    network = refined.network
     floor = float(np.sqrt(DeepBench(prepared.training.first(4096)).floor(network)))
     students = [
         each.network
@@ -101,7 +103,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     first = next((one.shared for one in outcome.shared.rounds if one.shared is not None), None)
     return Recovery(
         network=raw,
-        verdict=_verdict(outcome, error, floor, support),
+        verdict=_verdict(refined, error, floor, support),
         neurons=_neurons(raw, support, np.flatnonzero(masked)),
         queries=job.answers.queries,
         seconds=time.monotonic() - job.began,
@@ -112,9 +114,9 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
             "seed": request.seed,
             "rounds_used": len(outcome.shared.rounds),
             "rounding_floor": floor,
-            "layers_of_neurons_told_from_the_error": [layer + 1 for layer in outcome.missing],
+            "layers_of_neurons_told_from_the_error": [layer + 1 for layer in refined.missing],
         },
-        rejected=_rejected(outcome),
+        rejected=_rejected(outcome, refined),
         masked_inputs=masked,
         held_inputs=np.where(masked, standard.input_center, 0.0),
         curves=curves_of([as_fit(one.students) for one in outcome.shared.rounds], held_out),
@@ -125,11 +127,9 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     )
 
 
-def _verdict(
-    outcome: GivenOutcome, error: float, floor: float, support: tuple[Support, ...]
-) -> Verdict:
+def _verdict(refined: Refined, error: float, floor: float, support: tuple[Support, ...]) -> Verdict:
     """Abstain: which of so many weights the pairs hold has not been analysed."""
-    trained = float(np.sqrt(outcome.loss))
+    trained = float(np.sqrt(refined.loss))
     widths = "-".join(str(len(each.students)) for each in support)
     alone = sum(len(students) < 2 for each in support for students in each.students)
     reasons = (
@@ -160,7 +160,7 @@ def _neurons(
     )
 
 
-def _rejected(outcome: GivenOutcome) -> tuple[Rejection, ...]:
+def _rejected(outcome: GivenOutcome, refined: Refined) -> tuple[Rejection, ...]:
     rejected: list[Rejection] = []
     for number, one in enumerate(outcome.shared.rounds, start=1):
         if one.shared is None:
@@ -172,7 +172,7 @@ def _rejected(outcome: GivenOutcome) -> tuple[Rejection, ...]:
             for index, cluster in enumerate(consensus.selection.rejected):
                 name = f"round {number}, layer {layer}, cluster {index}"
                 rejected.append(Rejection("cluster", name, cluster.reason))
-    for removal in outcome.removals:
+    for removal in refined.removals:
         name = f"candidate of layer {removal.layer + 1} removed at width {removal.width + 1}"
         rejected.append(Rejection("neuron", name, removal.reason))
     return tuple(rejected)

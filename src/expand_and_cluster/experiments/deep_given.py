@@ -112,13 +112,17 @@ def _neurons(recovery: Recovery, teacher: Network, data: Dataset) -> Row:
 
 def _errors(found: Network, teacher: Network, data: Dataset) -> Row:
     """Errors on images that were seen, on all others, and on those that show no rare pixel."""
-    ordinary = within_support(data.train_inputs, data.test_inputs)
-    return {
+    row: Row = {
         "rmse_seen": _error(found, teacher, data.train_inputs),
         "rmse": _error(found, teacher, data.test_inputs),
-        "rmse_within": _error(found, teacher, data.test_inputs[ordinary]),
-        "within": float(np.mean(ordinary)),
     }
+    for name, least in (("within", 100), ("nearly_within", 10)):
+        ordinary = within_support(data.train_inputs, data.test_inputs, least)
+        row |= {
+            f"rmse_{name}": _error(found, teacher, data.test_inputs[ordinary]),
+            name: float(np.mean(ordinary)),
+        }
+    return row
 
 
 def _error(found: Network, teacher: Network, inputs: np.ndarray) -> float:

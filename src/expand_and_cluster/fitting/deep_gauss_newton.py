@@ -25,14 +25,6 @@ from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.deep_blocks import (
-    EQUATIONS,
-    MOST,
-    UpperBlock,
-    block_size,
-    leading,
-    upper_block,
-)
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
     DeepParameters,
@@ -40,24 +32,17 @@ from expand_and_cluster.fitting.deep_equations import (
     deep_parameters,
 )
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
-from expand_and_cluster.fitting.deep_products import (
-    DeepPoint,
-    Factors,
-    factors_at,
-    solve_deep_step,
-    solve_outputs,
-)
+from expand_and_cluster.fitting.deep_products import DeepPoint, solve_deep_step, solve_outputs
 from expand_and_cluster.fitting.gauss_newton import (
     FAR,
     LEAST_DAMPING,
     MOST_DAMPING,
     MOST_ITERATIONS,
 )
+from expand_and_cluster.fitting.neuron_blocks import NeuronMoments, damped, neuron_moments
 from expand_and_cluster.fitting.projection import cauchy_weights
 from expand_and_cluster.fitting.result import StopReason
 
-# Iterations of conjugate gradients where the block above the first layer is written out.
-FEW = 100
 # Dampings that are tried for a step, how much each is above the one before, and the share of the
 # predicted decrease from which no other is tried.
 TRIES, HARDER, HELD = 6, 5.0, 0.5
@@ -71,9 +56,8 @@ class DeepGaussNewtonSettings:
 
     Attributes:
         steps: Most steps.
-        iterations: Most iterations of conjugate gradients for the first step; a hundred at most
-            where the block above the first layer is written out. Twice as many for the next one
-            where a step was cut short and its model held.
+        iterations: Most iterations of conjugate gradients for the first step; twice as many for
+            the next one where a step was cut short and its model held.
         most_iterations: What these grow to.
         target: Mean squared error at which to stop.
         damping: First damping, in units of the mean diagonal of the matrix.
@@ -85,7 +69,7 @@ class DeepGaussNewtonSettings:
     """
 
     steps: int = 30
-    iterations: int = 400
+    iterations: int = 100
     most_iterations: int = MOST_ITERATIONS
     target: float = 0.0
     damping: float = 1e-5
@@ -124,12 +108,7 @@ class DeepGaussNewton:
         self._data = pairs.double, pairs.single
         self.step, self.iterations, self._pace, self._slow = 0, 0, 0.0, 0
         self._taken = 0
-        size = block_size(self._parameters)
-        rows, outputs = pairs.double.targets.shape[1:]
-        self._blocks = -(-EQUATIONS * size // (rows * outputs)) if size <= MOST else 0
-        self._most = (
-            min(self.settings.iterations, FEW) if self._blocks else self.settings.iterations
-        )
+        self._most = self.settings.iterations
         self.loss = float(self._point.loss) / self._outputs
         self.history: list[tuple[int, float]] = [(0, self.loss)]
         self.stop = StopReason.STEPS
@@ -191,10 +170,12 @@ class DeepGaussNewton:
             single = jax.tree.map(
                 lambda part: part.astype(jnp.float32), (self._parameters, self._point)
             )
-            factors, mean = _shape(*single, self._data[1], self._pairs.spectrum)
-            block = self._block(*single)
+            shaped, there = single
+            moments = neuron_moments(
+                shaped, there.fed, there.slopes, self._data[1], self._pairs.first_layer
+            )
             for _ in range(TRIES):
-                parameters, point, gain = self._tried(single, factors, block, mean)
+                parameters, point, gain = self._tried(single, moments)
                 loss = float(point.loss) / self._outputs
                 if loss < (self.loss if best is None else best[0]):
                     best, worse = (loss, parameters, point, self._damping, gain), 0
@@ -214,29 +195,18 @@ class DeepGaussNewton:
         self.history.append((self.step, self.loss))
         return best is not None
 
-    def _block(self, parameters: DeepParameters, point: DeepPoint) -> UpperBlock | None:
-        """The block above the first layer, where it is not too large."""
-        if not self._blocks:
-            return None
-        directions = leading(self._pairs.spectrum)
-        blocks = min(self._blocks, len(self._data[1].inputs))
-        return upper_block(parameters, point.fed, point.slopes, self._data[1], directions, blocks)
-
     def _tried(
         self,
         single: tuple[DeepParameters, DeepPoint],
-        factors: Factors,
-        block: UpperBlock | None,
-        mean: Array,
+        moments: NeuronMoments,
     ) -> tuple[DeepParameters, DeepPoint, float]:
         """Where a step leads, and the share of the predicted decrease that it brings."""
         began = time.monotonic()
         move, predicted, taken = _step(
             *single,
             self._data[1],
-            factors,
-            block,
-            jnp.float32(self._damping) * mean,
+            moments,
+            jnp.float32(self._damping) * moments.mean,
             jnp.float32(self.settings.tolerance),
             jnp.asarray(self._in_time()),
         )
@@ -275,17 +245,14 @@ def _weights(
 
 
 @jax.jit
-def _shape(
-    parameters: DeepParameters, point: DeepPoint, data: DeepData, inputs: tuple[Array, Array]
-) -> tuple[Factors, Float[Array, ""]]:
-    """Kronecker factors, and the mean diagonal of the matrix: the factors' traces multiply."""
-    factors = factors_at(parameters, point, data, inputs)
-    sizes = [
-        jnp.sum(below[0]) * jnp.sum(above[0])
-        for below, above in zip(factors.fed, factors.slopes, strict=True)
-    ]
-    count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
-    return factors, jax.tree.reduce(jnp.add, sizes) / count
-
-
-_step = jax.jit(solve_deep_step)
+def _step(
+    parameters: DeepParameters,
+    point: DeepPoint,
+    data: DeepData,
+    moments: NeuronMoments,
+    damping: Float[Array, ""],
+    tolerance: Float[Array, ""],
+    iterations: Array,
+) -> tuple[DeepParameters, Float[Array, ""], Array]:
+    precondition = damped(moments, damping).solve
+    return solve_deep_step(parameters, point, data, precondition, damping, tolerance, iterations)

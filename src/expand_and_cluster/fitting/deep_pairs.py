@@ -3,14 +3,17 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 from jaxtyping import Float
 
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.deep_equations import DeepData
-from expand_and_cluster.fitting.deep_products import spectrum
+from expand_and_cluster.fitting.neuron_blocks import FirstLayer
 
 # Rows of one block: what is computed of them at once fits the caches.
 BLOCK = 2000
+# Share of the mean variance that is added to that of every direction.
+RIDGE = 1e-7
 
 
 class DeepPairs:
@@ -45,3 +48,10 @@ class DeepPairs:
             self.single = jax.tree.map(lambda part: part.astype(jnp.float32), self.double)
             values, vectors = spectrum(jnp.asarray(extended.T @ extended / samples))
             self.spectrum = (values.astype(jnp.float32), vectors.astype(jnp.float32))
+            self.first_layer = FirstLayer(self.single.inputs, self.spectrum)
+
+
+def spectrum(moments: Float[Array, "size size"]) -> tuple[Array, Array]:
+    """Eigenvalues and eigenvectors, with a small ridge."""
+    values, vectors = jnp.linalg.eigh(moments)
+    return jnp.maximum(values, 0.0) + RIDGE * jnp.mean(values), vectors

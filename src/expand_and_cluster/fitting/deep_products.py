@@ -1,13 +1,10 @@
-"""The Gauss-Newton matrix of a network of any depth as products, and its Kronecker factors.
+"""The Gauss-Newton matrix of a network of any depth as products, and a step of conjugate gradients.
 
 What every layer is fed and the slopes of its activations are computed once for a point; a product
-then takes one pass up (how outputs change with a move of the weights) and one down. The
-preconditioner takes the block of each layer as the Kronecker product of the second moments of what
-the layer is fed and of the outputs' slopes in its pre-activations, as if the two were independent
-(K-FAC; Martens & Grosse 2015); where it is not too large, the block of all weights above the first
-layer is written out instead (`deep_blocks`).
+then takes one pass up (how outputs change with a move of the weights) and one down.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -17,19 +14,15 @@ from jax.scipy.linalg import cho_factor, cho_solve
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.fitting.deep_blocks import UpperBlock, solve_block
 from expand_and_cluster.fitting.deep_equations import (
     DeepData,
     DeepParameters,
     Passed,
-    backward,
     forward,
 )
 from expand_and_cluster.fitting.linear_solve import inner, solve_by_conjugate_gradients
 
-# Share of a factor's mean diagonal that is added to it.
-RIDGE = 1e-7
-# The same for the last layer's least squares, and passes of these.
+# Share of the mean diagonal that is added for the last layer's least squares, and passes of these.
 LITTLE, REFINED = 1e-12, 3
 
 
@@ -47,18 +40,6 @@ class DeepPoint(NamedTuple):
     slopes: tuple[Float[Array, "blocks rows _"], ...]
     loss: Float[Array, ""]
     gradient: DeepParameters
-
-
-class Factors(NamedTuple):
-    """Eigenvectors and eigenvalues of the Kronecker factors of every layer.
-
-    Attributes:
-        fed: Of the second moments of what each layer is fed.
-        slopes: Of the second moments of the outputs' slopes.
-    """
-
-    fed: tuple[tuple[Array, Array], ...]
-    slopes: tuple[tuple[Array, Array], ...]
 
 
 def all_here(parameters: DeepParameters) -> tuple[Array, ...]:
@@ -119,60 +100,11 @@ def _measured(parameters: DeepParameters, data: DeepData, through: Passed) -> De
     return DeepPoint(through.values, through.slopes, loss, gradient)
 
 
-def factors_at(
-    parameters: DeepParameters, point: DeepPoint, data: DeepData, inputs: tuple[Array, Array]
-) -> Factors:
-    """Kronecker factors at a point.
-
-    Args:
-        parameters: The weights.
-        point: The network there.
-        data: All pairs.
-        inputs: Eigenvalues and eigenvectors of the inputs' second moments, which no step changes.
-    """
-
-    def block(
-        total: tuple[list[Array], list[Array]],
-        part: tuple[DeepData, tuple[Array, ...], tuple[Array, ...]],
-    ) -> tuple[tuple[list[Array], list[Array]], None]:
-        pairs, above, bends = part
-        weights = pairs.weights[:, None]
-        deltas = backward(parameters, Passed((pairs.inputs, *above), bends))
-        fed = [old + (v * weights).T @ v for old, v in zip(total[0], above, strict=True)]
-        slopes = [
-            old + jnp.einsum("ron,rom,r->nm", d, d, pairs.weights)
-            for old, d in zip(total[1], deltas, strict=True)
-        ]
-        return (fed, slopes), None
-
-    sizes = [values.shape[-1] for values in point.fed]
-    widths = [len(vectors) for vectors in parameters.hidden]
-    dtype = data.inputs.dtype
-    start = (
-        [jnp.zeros((size, size), dtype) for size in sizes],
-        [jnp.zeros((width, width), dtype) for width in widths],
-    )
-    fed, slopes = jax.lax.scan(block, start, (data, point.fed, point.slopes))[0]
-    # The slope of an output in itself is one.
-    outputs = len(parameters.outputs)
-    last = (jnp.ones(outputs, dtype), jnp.eye(outputs, dtype=dtype))
-    return Factors(
-        (inputs, *(spectrum(each) for each in fed)), (*(spectrum(each) for each in slopes), last)
-    )
-
-
-def spectrum(moments: Float[Array, "size size"]) -> tuple[Array, Array]:
-    """Eigenvalues and eigenvectors, with a small ridge."""
-    values, vectors = jnp.linalg.eigh(moments)
-    return jnp.maximum(values, 0.0) + RIDGE * jnp.mean(values), vectors
-
-
 def solve_deep_step(
     parameters: DeepParameters,
     point: DeepPoint,
     data: DeepData,
-    factors: Factors,
-    block: UpperBlock | None,
+    precondition: Callable[[DeepParameters], DeepParameters],
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
@@ -183,8 +115,7 @@ def solve_deep_step(
         parameters: Weights at the point.
         point: The network there.
         data: All pairs.
-        factors: The preconditioner.
-        block: What it is replaced by above the first layer; None where that is too large.
+        precondition: An approximation of the damped matrix's inverse.
         damping: Added to the matrix's diagonal.
         tolerance: Residual at which to end, relative to the first, in the preconditioner's norm.
         iterations: Most iterations.
@@ -206,10 +137,6 @@ def solve_deep_step(
         start = jax.tree.map(lambda each: damping * each, move)
         return jax.lax.scan(block, start, (data, point.fed, point.slopes))[0]
 
-    def precondition(left: DeepParameters) -> DeepParameters:
-        solved = _per_layer(left, factors, damping)
-        return solved if block is None else solve_block(left, solved, block, damping)
-
     right = jax.tree.map(jnp.negative, point.gradient)
     move, left, taken = solve_by_conjugate_gradients(
         matrix, precondition, right, tolerance, iterations
@@ -217,18 +144,6 @@ def solve_deep_step(
     # With A move = right - left: the decrease of the loss is 2 right.move - move.H.move.
     predicted = inner(right, move) + inner(left, move) + damping * inner(move, move)
     return move, predicted, taken
-
-
-def _per_layer(left: DeepParameters, factors: Factors, damping: Array) -> DeepParameters:
-    """Inverse of the Kronecker products plus damping, layer by layer."""
-    solved = []
-    parts = (*left.hidden, left.outputs)
-    for part, (small, below), (large, above) in zip(
-        parts, factors.fed, factors.slopes, strict=True
-    ):
-        turned = above.T @ part @ below / (large[:, None] * small + damping)
-        solved.append(above @ turned @ below.T)
-    return DeepParameters(tuple(solved[:-1]), solved[-1])
 
 
 def _up(

@@ -16,7 +16,6 @@ from jaxtyping import Float
 from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.deep_blocks import MOST, block_size, leading, upper_jacobian
 from expand_and_cluster.fitting.deep_equations import (
     DeepParameters,
     Passed,
@@ -28,9 +27,11 @@ from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.fitting.deep_products import all_here
 from expand_and_cluster.fitting.gauss_newton import FAR
 from expand_and_cluster.fitting.projection import cauchy_weights
+from expand_and_cluster.fitting.upper_jacobian import leading, upper_jacobian, weight_count
 
-# Equations for every weight that moves along.
-EQUATIONS = 15
+# Most weights that move along, of whose Gram matrix the eigenvectors take seconds, and equations
+# for each of them.
+MOST, EQUATIONS = 6000, 15
 # Candidates that are looked at at once.
 TOGETHER = 20
 # Share of the samples whose errors are ordinary: others are told by weights, not by a neuron.
@@ -71,7 +72,7 @@ def gather_evidence(network: Network, pairs: DeepPairs) -> list[Evidence] | None
     """
     with double():
         parameters = deep_parameters(network)
-        if block_size(parameters) > MOST:
+        if weight_count(parameters) > MOST:
             return None
         return _all_evidence(parameters, pairs, network.activation)
 
@@ -82,7 +83,7 @@ def _all_evidence(
     """Evidence for every hidden layer."""
     outputs = pairs.double.targets.shape[2]
     blocks, rows = pairs.double.targets.shape[:2]
-    count = min(EQUATIONS * block_size(parameters) // outputs, blocks * rows)
+    count = min(EQUATIONS * weight_count(parameters) // outputs, blocks * rows)
     whole = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:count], pairs.double)
     through = forward(parameters, all_here(parameters), activation, whole.inputs)
     left = whole.targets - through.values[-1] @ parameters.outputs.T

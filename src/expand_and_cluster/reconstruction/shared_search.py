@@ -15,11 +15,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.fitting.muon import MuonSettings, on_device
 from expand_and_cluster.reconstruction.shared_layers import SharedLayers, share_layers
-from expand_and_cluster.students.by_muon import (
-    Imitation,
-    kept_or_made,
-    train_by_muon,
-)
+from expand_and_cluster.students.by_muon import Imitation, train_by_muon
 from expand_and_cluster.students.grown import with_spare_neurons
 from expand_and_cluster.students.training import TrainingData
 
@@ -98,8 +94,6 @@ class SharedSearch(Generic[Student]):
         checkpoint: Keeps every trained student.
         report: Receives progress.
         deadline: `time.monotonic()` after which the search ends with what it has.
-        polish: Brings a network of what students share further down, which is kept; gives it with
-            its mean squared error.
 
     Source: Martinelli et al., sections 4 and 5, A.7.
     """
@@ -113,14 +107,12 @@ class SharedSearch(Generic[Student]):
         checkpoint: Checkpoint,
         report: Reporter,
         deadline: float | None = None,
-        polish: Callable[[Student], tuple[Student, float]] | None = None,
     ) -> None:
         """Bring the pairs to the device; nothing is trained yet."""
         self.data, self.settings = data, settings
         self.outcome: SharedOutcome[Student] = SharedOutcome()
         self._start, self._deadline = start, deadline
         self._checkpoint, self._report = checkpoint, report
-        self._polish = polish
         with jax.enable_x64(False):
             self._pairs = on_device(data.inputs, data.targets)
 
@@ -139,7 +131,6 @@ class SharedSearch(Generic[Student]):
             outcome.network, outcome.loss = merged.network, merged.loss  # type: ignore[assignment]
             if is_over(self._deadline):
                 break
-            self._polished(f"polished-round-{number + 1}")
         return outcome
 
     def _students(self, number: int, known: Student | None) -> list[Imitation]:
@@ -154,15 +145,6 @@ class SharedSearch(Generic[Student]):
             )
         how = chosen.first if known is None else chosen.later
         return self._trained(starts, how, f"train students, round {number + 1}")
-
-    def _polished(self, name: str) -> None:
-        """Polish the network of a round, unless that was done before."""
-        network = self.outcome.network
-        if self._polish is None or network is None:
-            return
-        self.outcome.network, self.outcome.loss = kept_or_made(
-            self._checkpoint, name, network, self._polish, self._deadline
-        )
 
     def _keep_best(self, students: list[Imitation]) -> None:
         """The best student, where no round has shared anything."""
