@@ -79,7 +79,9 @@ def main() -> None:
         print(f"error {float(point.loss / pairs.double.targets.shape[2]) ** 0.5:.2e}")
         began = time.monotonic()
         here, there = single
-        moments = neuron_moments(here, there.fed, there.slopes, pairs.single, pairs.first_layer)
+        moments = jax.jit(neuron_moments)(
+            here, there.fed, there.slopes, pairs.single, pairs.spectrum
+        )
         jax.block_until_ready(moments)
         print(f"blocks of all neurons: {time.monotonic() - began:.1f} s with compiling")
         factors = jax.jit(kronecker_factors)(here, there, pairs.single, pairs.spectrum)

@@ -74,9 +74,7 @@ def test_a_step_is_that_of_the_jacobian(activation: str):
     normal = derivatives.T @ derivatives / 60 + damping * np.eye(derivatives.shape[1])
     wanted = -np.linalg.solve(normal, derivatives.T @ error / 60)
     with double():
-        moments = neuron_moments(
-            parameters, point.fed, point.slopes, pairs.double, pairs.first_layer
-        )
+        moments = neuron_moments(parameters, point.fed, point.slopes, pairs.double, pairs.spectrum)
         move, predicted, _ = solve_deep_step(
             parameters, point, pairs.double, damped(moments, jnp.asarray(damping)).solve,
             jnp.asarray(damping), jnp.asarray(1e-12), jnp.asarray(500),
@@ -124,9 +122,7 @@ def test_neurons_blocks_are_those_of_the_matrix_written_out():
             wanted.append(np.linalg.solve(block + damping * np.eye(len(row)), row))
             start += len(row)
     with double():
-        moments = neuron_moments(
-            parameters, point.fed, point.slopes, pairs.double, pairs.first_layer
-        )
+        moments = neuron_moments(parameters, point.fed, point.slopes, pairs.double, pairs.spectrum)
         residual = DeepParameters(tuple(map(jnp.asarray, parts[:-1])), jnp.asarray(parts[-1]))
         solved = damped(moments, jnp.asarray(damping)).solve(residual)
     np.testing.assert_allclose(float(moments.mean), diagonal / len(left), rtol=1e-6)

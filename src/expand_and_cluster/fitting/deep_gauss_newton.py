@@ -171,9 +171,7 @@ class DeepGaussNewton:
                 lambda part: part.astype(jnp.float32), (self._parameters, self._point)
             )
             shaped, there = single
-            moments = neuron_moments(
-                shaped, there.fed, there.slopes, self._data[1], self._pairs.first_layer
-            )
+            moments = _shape(shaped, there.fed, there.slopes, self._data[1], self._pairs.spectrum)
             for _ in range(TRIES):
                 parameters, point, gain = self._tried(single, moments)
                 loss = float(point.loss) / self._outputs
@@ -242,6 +240,9 @@ def _weights(
 ) -> Float[Array, "blocks rows"]:
     residual = point.fed[-1] @ parameters.outputs.T - data.targets
     return cauchy_weights(residual, data.weights, ordinary, jnp.asarray(FAR))
+
+
+_shape = jax.jit(neuron_moments)
 
 
 @jax.jit

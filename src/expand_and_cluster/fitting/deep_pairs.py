@@ -8,7 +8,6 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.deep_equations import DeepData
-from expand_and_cluster.fitting.neuron_blocks import FirstLayer
 
 # Rows of one block: what is computed of them at once fits the caches.
 BLOCK = 2000
@@ -48,7 +47,6 @@ class DeepPairs:
             self.single = jax.tree.map(lambda part: part.astype(jnp.float32), self.double)
             values, vectors = spectrum(jnp.asarray(extended.T @ extended / samples))
             self.spectrum = (values.astype(jnp.float32), vectors.astype(jnp.float32))
-            self.first_layer = FirstLayer(self.single.inputs, self.spectrum)
 
 
 def spectrum(moments: Float[Array, "size size"]) -> tuple[Array, Array]:
