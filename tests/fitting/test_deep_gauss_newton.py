@@ -130,6 +130,26 @@ def test_neurons_blocks_are_those_of_the_matrix_written_out():
     np.testing.assert_allclose(written_out(solved), np.concatenate(wanted), rtol=2e-2, atol=1e-3)
 
 
+def test_where_blocks_are_too_many_a_layer_shares_one_and_steps_lead_to_the_same_end(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("expand_and_cluster.fitting.neuron_blocks.MOST", 4 * 6**2 - 1)
+    rng = np.random.default_rng(2)
+    # Another number of samples than elsewhere, so that nothing is compiled yet.
+    inputs = rng.normal(size=(1001, 5))
+    teacher = a_network(3)
+    pairs = DeepPairs(inputs, teacher(inputs))
+    descent = DeepGaussNewton(moved(teacher, 0.02), pairs)
+    with double():
+        parameters, point = solve_outputs(
+            deep_parameters(teacher), pairs.double, teacher.activation
+        )
+        moments = neuron_moments(parameters, point.fed, point.slopes, pairs.double, pairs.spectrum)
+    assert [len(own) for own in moments.own] == [1, 3, 1]
+    list(descent.run())
+    assert descent.loss < 1e-24
+
+
 def test_a_neuron_that_is_off_everywhere_spoils_no_step():
     rng = np.random.default_rng(8)
     inputs = rng.normal(size=(500, 5))

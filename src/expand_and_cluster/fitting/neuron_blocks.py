@@ -25,6 +25,9 @@ from expand_and_cluster.fitting.deep_equations import DeepData, DeepParameters, 
 FLOOR = 1e-5
 # Share of the largest variance that a direction of the inputs is taken to have at least.
 FLAT = 1e-9
+# Numbers in the blocks of a layer, at most (2 GiB): where there would be more, its neurons share
+# the mean of theirs.
+MOST = 1 << 29
 
 
 class NeuronMoments(NamedTuple):
@@ -32,8 +35,8 @@ class NeuronMoments(NamedTuple):
 
     Attributes:
         root: Moves of the first layer's weights for moves in its coordinates.
-        own: For each layer, one block for every neuron; for the last, whose outputs all see the
-            same, a single one.
+        own: For each layer, one block for every neuron; a single one for the last, whose outputs
+            all see the same, and for layers where there would be too many.
         mean: Mean diagonal of the matrix, in the weights as they are.
     """
 
@@ -84,22 +87,37 @@ def neuron_moments(
         bent = backward(parameters, Passed((pairs.inputs, *above), bends))
         weights = pairs.weights[:, None]
         seen = (*(jnp.sum(each**2, axis=1) * weights for each in bent), weights)
-        moments = [
-            old + jax.lax.map(lambda column, rows=rows: (rows * column[:, None]).T @ rows, each.T)
-            for old, rows, each in zip(total[0], (pairs.inputs @ root, *above), seen, strict=True)
-        ]
+        moments = []
+        for old, rows, each in zip(total[0], (pairs.inputs @ root, *above), seen, strict=True):
+            columns = each if len(old) > 1 else jnp.mean(each, axis=1, keepdims=True)
+            moments.append(old + _moments(rows, columns))
         diagonal = jnp.sum(pairs.inputs**2 * jnp.sum(seen[0], axis=1)[:, None])
         return (moments, total[1] + diagonal), None
 
-    layers = (*parameters.hidden, parameters.outputs[:1])
+    layers = (*parameters.hidden, parameters.outputs)
+    counts = [*(_blocks(*each.shape) for each in parameters.hidden), 1]
     dtype = data.inputs.dtype
-    start = [jnp.zeros((*each.shape, each.shape[1]), dtype) for each in layers]
-    own, first = jax.lax.scan(add, (start, jnp.zeros((), dtype)), (data, fed, slopes))[0]
-    outputs = len(parameters.outputs)
-    traces = [jnp.sum(jnp.trace(each, axis1=1, axis2=2)) for each in own[1:]]
-    whole = first + sum(traces[:-1], start=jnp.zeros((), dtype)) + outputs * traces[-1]
+    start = [
+        jnp.zeros((count, each.shape[1], each.shape[1]), dtype)
+        for count, each in zip(counts, layers, strict=True)
+    ]
+    own, whole = jax.lax.scan(add, (start, jnp.zeros((), dtype)), (data, fed, slopes))[0]
+    for each, part in zip(own[1:], layers[1:], strict=True):
+        whole += len(part) / len(each) * jnp.sum(jnp.trace(each, axis1=1, axis2=2))
     count = sum(leaf.size for leaf in jax.tree.leaves(parameters))
     return NeuronMoments(root, tuple(own), whole / count)
+
+
+def _moments(
+    rows: Float[Array, "rows fed"], columns: Float[Array, "rows neurons"]
+) -> Float[Array, "neurons fed fed"]:
+    """Second moments of rows, weighted by each column."""
+    return jax.lax.map(lambda column: (rows * column[:, None]).T @ rows, columns.T)
+
+
+def _blocks(neurons: int, fed: int) -> int:
+    """Number of blocks of a layer."""
+    return neurons if neurons * fed**2 <= MOST else 1
 
 
 def damped(moments: NeuronMoments, damping: Float[Array, ""]) -> NeuronBlocks:
