@@ -79,6 +79,20 @@ def test_a_resumed_stage_counts_its_rate_from_where_it_began():
     assert "95 of 100, 1/s, at most 00:05 left" in out.getvalue()
 
 
+def test_a_stage_that_counts_from_the_beginning_again_has_its_own_rate():
+    clock, out = Clock(), io.StringIO()
+    with ProgressRenderer(Console(file=out, width=200), interval=0.0, clock=clock) as renderer:
+        for done, seconds in ((1, 100), (2, 0), (1, 1), (2, 0)):
+            renderer(Progress("a", done, 20))
+            clock.now += seconds
+    assert [line.partition(": ")[2] for line in out.getvalue().splitlines()] == [
+        "1 of 20",
+        "2 of 20, 0.01/s, at most 30:00 left",
+        "1 of 20",
+        "2 of 20, 1/s, at most 00:18 left",
+    ]
+
+
 def test_words():
     assert describe(Progress("a", 1234), 0.0) == "1,234"
     assert describe(Progress("a", 1, 1, np.array([np.inf])), 2.0) == (

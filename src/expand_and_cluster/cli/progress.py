@@ -63,7 +63,9 @@ class ProgressRenderer:
     def __call__(self, progress: Progress) -> None:
         """Show one report."""
         now = self._clock()
-        new_stage = self._last is None or progress.stage != self._last.stage
+        last = self._last
+        # A stage that counts from the beginning again is another one.
+        new_stage = last is None or progress.stage != last.stage or progress.done < last.done
         if new_stage:
             self._pace = _Pace(now, progress.done)
         facts = describe(progress, self._pace.rate(progress.done, now))
