@@ -29,8 +29,9 @@ from expand_and_cluster.reconstruction.missing_neurons import (
 from expand_and_cluster.students.by_muon import kept_or_made
 from expand_and_cluster.students.training import TrainingData
 
+# Every descent; 800 iterations of a step on 784-30-30-30-10 take forty seconds.
 STEPS = DeepGaussNewtonSettings(steps=20, damping=1e-6, progress=0.2, most_iterations=800)
-# Next to nothing: the root mean square up to which neurons are told apart from what is left.
+# Root mean square that is next to nothing: where no more is left, no neuron is missing.
 LEAST = 1e-5
 # Descents one after the other: the share of the samples that count as ordinary, at last all of them
 # alike, and the mean squared error at which to go on. A descent is over, too, where two steps in a
