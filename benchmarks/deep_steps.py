@@ -86,31 +86,30 @@ def main() -> None:
         print(f"blocks of all neurons: {time.monotonic() - began:.1f} s with compiling")
         factors = jax.jit(kronecker_factors)(here, there, pairs.single, pairs.spectrum)
         damping = jnp.float32(chosen.damping) * moments.mean
-        ways = {"Kronecker factors": factors.damped(damping), "neurons": damped(moments, damping)}
+        ways = {
+            "Kronecker factors": DampedFactors(factors, damping),
+            "neurons": damped(moments, damping),
+        }
         for name, way in ways.items():
             for iterations in (50, 100, 200, 400):
                 began = time.monotonic()
-                predicted = _predicted(here, there, pairs.single, way, damping, iterations)
-                left = 1.0 - predicted / float(point.loss)
+                most = jnp.asarray(iterations)
+                predicted = _predicted(here, there, pairs.single, way, damping, most)
+                left = 1.0 - float(predicted) / float(point.loss)
                 print(f"{name:18s} {iterations:4d} iterations leave {left:.4f}, ", end="")
                 print(f"{time.monotonic() - began:.1f} s")
 
 
+@jax.jit
 def _predicted(
     parameters: DeepParameters,
     point: DeepPoint,
     data: DeepData,
     way: "NeuronBlocks | DampedFactors",
     damping: Array,
-    iterations: int,
-) -> float:
+    most: Array,
+) -> Array:
     """Decrease of the loss that the linear model says."""
-    most = jnp.asarray(iterations)
-    return float(_solved(parameters, point, data, way, damping, most))
-
-
-@jax.jit
-def _solved(parameters, point, data, way, damping, most):  # noqa: ANN001, ANN202 - jitted
     none = jnp.float32(0.0)
     return solve_deep_step(parameters, point, data, way.solve, damping, none, most)[1]
 
@@ -148,10 +147,6 @@ class Factors(NamedTuple):
 
     fed: tuple[tuple[Array, Array], ...]
     slopes: tuple[tuple[Array, Array], ...]
-
-    def damped(self, damping: Array) -> DampedFactors:
-        """The factors with damping."""
-        return DampedFactors(self, damping)
 
 
 def kronecker_factors(
