@@ -8,7 +8,7 @@ import pytest
 import expand_and_cluster as eac
 from expand_and_cluster.depth_given import is_large
 from expand_and_cluster.fitting.muon import MuonSettings
-from expand_and_cluster.reconstruction import given_layers
+from expand_and_cluster.reconstruction import given_layers, rare_inputs
 
 SHORT = MuonSettings(learning_rate=1e-2, batch_size=64, steps=4000)
 AFTER = MuonSettings(learning_rate=3e-3, batch_size=64, steps=2000)
@@ -65,16 +65,21 @@ def test_a_network_is_imitated_closely_the_verdict_abstains_and_a_run_resumes(tm
 
 
 @pytest.mark.usefixtures("small_is_large")
-def test_an_input_that_never_varies_is_masked():
+def test_inputs_that_never_or_hardly_ever_vary_are_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(rare_inputs, "MARGIN", 150.0)
     teacher = a_teacher()
     inputs = np.random.default_rng(1).normal(size=(3000, 6))
     inputs[:, 2] = 0.5
+    inputs[:, 4] = np.where(np.arange(3000) < 40, 1.0, 0.0)
     pairs = eac.QueryPairs(inputs, teacher(inputs))
     recovery = eac.recover(
         pairs, activation="g", hidden_layers=2, width=10, students=2, time_budget=20.0
     )
     assert list(np.flatnonzero(recovery.masked_inputs)) == [2]
     assert np.all(recovery.network.layers[0].weight[:, 2] == 0.0)
+    first = next(neuron for neuron in recovery.neurons if neuron.layer == 0)
+    assert first.unidentifiable[-2:] == ("inputs 2", "inputs 4 (shown by too few pairs)")
+    assert "shown by too few pairs" in recovery.verdict.reasons[-1]
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     return Recovery(
         network=raw,
         verdict=_verdict(refined, error, floor, support),
-        neurons=_neurons(raw, support, np.flatnonzero(masked)),
+        neurons=_neurons(raw, support, {"": masked, " (shown by too few pairs)": refined.rare}),
         queries=job.answers.queries,
         seconds=time.monotonic() - job.began,
         settings={
@@ -138,14 +138,23 @@ def _verdict(refined: Refined, error: float, floor: float, support: tuple[Suppor
         f"hidden widths {widths}; {alone} of these neurons are held by fewer than two students",
         "whether the pairs hold all weights was not analysed: there are too many for that",
     )
+    if refined.rare is not None and refined.rare.any():
+        reasons += (
+            f"{np.sum(refined.rare)} inputs are shown by too few pairs to tell their weights: of "
+            "those that explain the pairs, small ones are taken",
+        )
     return Verdict(False, 0.4 if error <= CLOSE else 0.1, reasons)
 
 
 def _neurons(
-    network: Network, support: tuple[Support, ...], masked: np.ndarray
+    network: Network, support: tuple[Support, ...], untold: dict[str, np.ndarray | None]
 ) -> tuple[NeuronRecord, ...]:
     hidden = network.activation.symmetry.describe()
-    open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
+    open_inputs = tuple(
+        f"inputs {', '.join(map(str, np.flatnonzero(inputs)))}{why}"
+        for why, inputs in untold.items()
+        if inputs is not None and inputs.any()
+    )
     return tuple(
         NeuronRecord(
             layer=layer,

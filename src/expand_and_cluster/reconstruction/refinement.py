@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from jaxtyping import Bool
 
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.deadline import is_over
@@ -26,6 +27,7 @@ from expand_and_cluster.reconstruction.missing_neurons import (
     find_missing,
     with_neuron,
 )
+from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
 from expand_and_cluster.students.by_muon import kept_or_made
 from expand_and_cluster.students.training import TrainingData
 
@@ -63,12 +65,14 @@ class Refined:
         loss: Its mean squared error on the pairs.
         missing: Layers of the neurons that were told from what was left, in the order of finding.
         removals: Neurons to spare that were removed.
+        rare: Inputs that too few pairs show to tell their weights; None before the last steps.
     """
 
     network: Network
     loss: float
     missing: tuple[int, ...] = ()
     removals: tuple[DeepRemoval, ...] = ()
+    rare: Bool[np.ndarray, " inputs"] | None = None
 
 
 class Refinement:
@@ -118,9 +122,13 @@ class Refinement:
     def finish(self, found: Refined, everything: TrainingData) -> None:
         """The last steps, on all pairs there are: those held out are needed for nothing else."""
         self._pairs = DeepPairs(everything.inputs, everything.targets)
-        found.network, found.loss = self._once(
-            "finished", found.network, lambda network: self.polish(network, LAST_STAGES)
-        )
+        neurons, outputs = found.network.hidden_widths[0], found.network.output_size
+        rare = found.rare = rare_inputs(everything.inputs, neurons, outputs)
+
+        def last_steps(network: Network) -> tuple[Network, float]:
+            return self.polish(with_least_weights(network, everything, rare), LAST_STAGES)
+
+        found.network, found.loss = self._once("finished", found.network, last_steps)
 
     def polish(
         self, network: Network, stages: tuple[tuple[float | None, float], ...] = STAGES

@@ -1,0 +1,114 @@
+"""Inputs that hardly any pair shows: their weights are the smallest that explain these pairs."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize
+from tests.reconstruction.test_missing_neurons import a_network
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.reconstruction import rare_inputs as module
+from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
+from expand_and_cluster.students.training import TrainingData
+
+USUAL = 0.25
+RARE = np.array([2, 5])
+
+
+def some_data(teacher: Network) -> TrainingData:
+    """Two of seven inputs are at their usual value but in one sample, and in two."""
+    inputs = np.random.default_rng(0).normal(size=(500, 7))
+    inputs[:, RARE] = USUAL
+    inputs[3, 2], inputs[4, 5], inputs[5, 5] = 1.5, -1.0, 2.0
+    return TrainingData(inputs, teacher(inputs))
+
+
+def disturbed(teacher: Network, seed: int = 1) -> Network:
+    """As a student: what its weights of rare inputs are, nothing has told."""
+    first = teacher.layers[0]
+    weight = first.weight.copy()
+    weight[:, RARE] += np.random.default_rng(seed).normal(size=weight[:, RARE].shape)
+    # At their usual value the inputs do what they did.
+    bias = first.bias - (weight - first.weight)[:, RARE] @ np.full(2, USUAL)
+    return teacher.replace(layers=(Layer(weight, bias), *teacher.layers[1:]))
+
+
+def mask() -> np.ndarray:
+    return np.isin(np.arange(7), RARE)
+
+
+def test_which_inputs_are_rare():
+    inputs = some_data(a_network((7, 6, 3), "tanh", 0)).inputs
+    np.testing.assert_array_equal(rare_inputs(inputs, neurons=6, outputs=3), mask())
+    # A single neuron has one weight for each: two samples with three outputs tell it.
+    assert not rare_inputs(inputs, neurons=1, outputs=3).any()
+    inputs[:, 0] = 1.0
+    assert not rare_inputs(inputs, neurons=6, outputs=3)[0]  # Never varies: another matter.
+
+
+@pytest.mark.parametrize("widths", [(7, 6, 3), (7, 6, 4, 2)])
+@pytest.mark.parametrize("activation", ["tanh", "g"])
+def test_pairs_are_explained_and_weights_are_small(widths: tuple[int, ...], activation: str):
+    teacher = a_network(widths, activation, 4)
+    data = some_data(teacher)
+    found = with_least_weights(disturbed(teacher), data, mask())
+    np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
+    size = np.linalg.norm(found.layers[0].weight[:, RARE])
+    assert size <= np.linalg.norm(teacher.layers[0].weight[:, RARE]) + 1e-9
+    again = with_least_weights(disturbed(teacher, seed=2), data, mask())
+    np.testing.assert_allclose(again.layers[0].weight, found.layers[0].weight, atol=1e-10)
+
+
+def test_no_smaller_weights_nearby_explain_them():
+    """SciPy's constrained minimum of the same squares."""
+    teacher = a_network((7, 6, 3), "tanh", 4)
+    data = some_data(teacher)
+    found = with_least_weights(disturbed(teacher), data, mask())
+    shown, targets = data.inputs[3:6], data.targets[3:6]
+    first = teacher.layers[0]
+    resting = first.bias + first.weight[:, RARE] @ np.full(2, USUAL)
+
+    def missed(flat: np.ndarray) -> np.ndarray:
+        weight = first.weight.copy()
+        weight[:, RARE] = flat.reshape(6, 2)
+        bias = resting - weight[:, RARE] @ np.full(2, USUAL)
+        moved = teacher.replace(layers=(Layer(weight, bias), teacher.layers[1]))
+        return (moved(shown) - targets).ravel()
+
+    own = found.layers[0].weight[:, RARE].ravel()
+    least = minimize(
+        lambda flat: flat @ flat,
+        own + 0.1 * np.random.default_rng(0).normal(size=12),
+        jac=lambda flat: 2.0 * flat,
+        constraints={"type": "eq", "fun": missed},
+        method="SLSQP",
+        options={"maxiter": 500, "ftol": 1e-14},
+    )
+    assert least.success
+    np.testing.assert_allclose(own, least.x, atol=1e-5)
+
+
+def test_weights_that_explain_the_pairs_are_kept_where_none_are_found_from_zero():
+    """A relu neuron that zero leaves off is out of reach."""
+    teacher = a_network((7, 6, 3), "relu", 4)
+    data = some_data(teacher)
+    assert with_least_weights(teacher, data, mask()) is teacher
+
+
+def test_noise_is_not_explained_by_large_weights():
+    teacher = a_network((7, 6, 3), "tanh", 3)
+    exact = some_data(teacher)
+    noise = 0.1 * np.random.default_rng(5).normal(size=exact.targets.shape)
+    found = with_least_weights(
+        disturbed(teacher), TrainingData(exact.inputs, exact.targets + noise), mask()
+    )
+    size = np.linalg.norm(found.layers[0].weight[:, RARE])
+    assert size < 1.5 * np.linalg.norm(teacher.layers[0].weight[:, RARE])
+
+
+def test_a_network_is_left_alone_where_there_is_nothing_to_do(monkeypatch: pytest.MonkeyPatch):
+    teacher = a_network((7, 6, 3), "tanh", 3)
+    data = some_data(teacher)
+    start = disturbed(teacher)
+    assert with_least_weights(start, data, np.zeros(7, bool)) is start
+    monkeypatch.setattr(module, "MOST", 5)
+    assert with_least_weights(start, data, mask()) is start
