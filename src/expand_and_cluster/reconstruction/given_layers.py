@@ -75,7 +75,7 @@ class GivenLayers:
         self._search = SharedSearch(
             data,
             lambda rng: random_student(like, widths, rng),
-            SharedSettings(students, seed, max_angle, FIRST, MERGED, MERGED, rounds=1),
+            SharedSettings(students, seed, max_angle, FIRST, MERGED),
             checkpoint=checkpoint,
             report=report,
             deadline=deadline,

@@ -32,9 +32,9 @@ class SharedSettings:
         max_angle: Largest median angle within a group of neurons, in radians.
         first: How students of the first round are trained, from random weights.
         merged: How the network of what they share is.
-        later: How students of later rounds are, which begin with that network.
-        rounds: Rounds, at most.
-        spare: Neurons to spare of a student of later rounds, as a share of a layer's.
+        later: How students of a second round are, which begin with that network; None: there is no
+            second round.
+        spare: Neurons to spare of a student of the second round, as a share of a layer's.
     """
 
     students: int
@@ -42,8 +42,7 @@ class SharedSettings:
     max_angle: float
     first: MuonSettings
     merged: MuonSettings
-    later: MuonSettings
-    rounds: int = 2
+    later: MuonSettings | None = None
     spare: float = 0.2
 
 
@@ -84,7 +83,7 @@ class SharedOutcome(Generic[Student]):
 class SharedSearch(Generic[Student]):
     """Students, what they share in all layers, and new students with neurons to spare around it.
 
-    Neurons that move the outputs less than students are wrong by are found in later rounds, where
+    Neurons that move the outputs less than students are wrong by are found in a second round, where
     the others are in their places.
 
     Args:
@@ -117,10 +116,12 @@ class SharedSearch(Generic[Student]):
             self._pairs = on_device(data.inputs, data.targets)
 
     def run(self) -> SharedOutcome[Student]:
-        """All rounds, as long as students share something and time is left."""
+        """Both rounds, as long as students share something and time is left."""
         chosen, outcome = self.settings, self.outcome
-        for number in range(chosen.rounds):
-            students = self._students(number, outcome.network)
+        for number, how in enumerate((chosen.first, chosen.later)):
+            if how is None:
+                break
+            students = self._students(number, how)
             shared = self._shared(students)
             outcome.rounds.append(SharedRound(students, shared))
             if shared is None:
@@ -133,9 +134,9 @@ class SharedSearch(Generic[Student]):
                 break
         return outcome
 
-    def _students(self, number: int, known: Student | None) -> list[Imitation]:
+    def _students(self, number: int, how: MuonSettings) -> list[Imitation]:
         """The students of one round: random, or from a known network with neurons to spare."""
-        chosen = self.settings
+        chosen, known = self.settings, self.outcome.network
         starts = []
         for index in range(chosen.students):
             rng = np.random.default_rng((chosen.seed, number, index))
@@ -143,7 +144,6 @@ class SharedSearch(Generic[Student]):
             starts.append(
                 self._start(rng) if random else with_spare_neurons(known, chosen.spare, rng)
             )
-        how = chosen.first if known is None else chosen.later
         return self._trained(starts, how, f"train students, round {number + 1}")
 
     def _keep_best(self, students: list[Imitation]) -> None:
