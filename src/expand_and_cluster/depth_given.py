@@ -22,7 +22,6 @@ from expand_and_cluster.recovery import (
     Verdict,
 )
 from expand_and_cluster.students.by_muon import as_fit
-from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.summary import clustering_of, curves_of, hold
 from expand_and_cluster.verdict.deep_judgement import find_layer_support
 from expand_and_cluster.verdict.judgement import Support
@@ -80,11 +79,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
         )
     missed = answers(refined.network, held_out.inputs) - held_out.targets
     error = float(np.sqrt(np.mean(missed**2)))
-    training = prepared.training
-    everything = TrainingData(
-        np.concatenate([training.inputs, held_out.inputs]),
-        np.concatenate([training.targets, held_out.targets]),
-    )
+    everything = prepared.training.joined(held_out)
     search.finish(everything)
     network = refined.network
     floor = float(np.sqrt(DeepBench(prepared.training.first(4096)).floor(network)))

@@ -20,6 +20,8 @@ from expand_and_cluster.preparation import (
 )
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
+from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
+from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -132,6 +134,8 @@ def _completed(search: Search, job: Job) -> Completed | None:
         return None
     if answers.subspace is None or answers.whole is None:
         bench = search.judging_bench()
+        if search.settings.given and not rebuilt.exact:
+            rebuilt = _with_rare_inputs(rebuilt, prepared.training.joined(prepared.held_out))
         return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
@@ -156,6 +160,18 @@ def _completed(search: Search, job: Job) -> Completed | None:
         report=request.progress,
         deadline=job.deadline,
     )
+
+
+def _with_rare_inputs(rebuilt: Rebuilt, everything: TrainingData) -> Rebuilt:
+    """The network with small weights of inputs that too few pairs show.
+
+    The pairs that were held out, and judged by before, are seen too.
+    """
+    network = rebuilt.network
+    if network.skip is not None or network.activation.kinds:
+        return rebuilt
+    rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
+    return dataclasses.replace(rebuilt, network=with_least_weights(network, everything, rare))
 
 
 def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:

@@ -53,9 +53,18 @@ def polished(network: Network, pairs: DeepPairs) -> DeepGaussNewton:
     return descent
 
 
-@pytest.mark.parametrize("activation", ["tanh", "g"])
-@pytest.mark.parametrize("layer", [0, 1, 2])
-def test_a_neuron_that_was_taken_out_is_told_in_every_layer(activation: str, layer: int):
+@pytest.mark.parametrize(
+    ("layer", "activation"),
+    [
+        (0, "g"),
+        (2, "tanh"),
+        pytest.param(1, "tanh", marks=pytest.mark.slow),
+        pytest.param(1, "g", marks=pytest.mark.slow),
+        pytest.param(0, "tanh", marks=pytest.mark.slow),
+        pytest.param(2, "g", marks=pytest.mark.slow),
+    ],
+)
+def test_a_neuron_that_was_taken_out_is_told_in_every_layer(layer: int, activation: str):
     teacher = weakened(a_network((6, 5, 5, 5, 3), activation, 4), layer, 2, 0.02)
     inputs = np.random.default_rng(0).normal(size=(6000, 6))
     pairs = DeepPairs(inputs, teacher(inputs))

@@ -40,6 +40,13 @@ class TrainingData:
         """The first pairs; pairs are in random order."""
         return TrainingData(self.inputs[:count], self.targets[:count])
 
+    def joined(self, others: "TrainingData") -> "TrainingData":
+        """These pairs and others."""
+        return TrainingData(
+            np.concatenate([self.inputs, others.inputs]),
+            np.concatenate([self.targets, others.targets]),
+        )
+
 
 def default_fit(input_size: int, width: int = NARROW) -> str:
     """The way of fitting that suits a student of this size, or one of so many inputs."""

@@ -1,0 +1,44 @@
+"""One hidden layer from given pairs, on small ones that are treated as many."""
+
+import numpy as np
+import pytest
+from tests.reconstruction.test_missing_neurons import a_network
+
+import expand_and_cluster as eac
+from expand_and_cluster import one_layer
+from expand_and_cluster.reconstruction import rare_inputs
+
+RARE, SHOWN = 4, 40
+
+
+def test_weights_of_an_input_that_few_pairs_show_are_small(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(one_layer, "MANY", 1000)
+    monkeypatch.setattr(one_layer, "STEPS_GIVEN", 2000)
+    monkeypatch.setattr(rare_inputs, "MARGIN", 150.0)
+    ends: list[eac.Network] = []
+
+    def watched(network: eac.Network, *rest) -> eac.Network:
+        ends.extend([network, rare_inputs.with_least_weights(network, *rest)])
+        return ends[-1]
+
+    monkeypatch.setattr(one_layer, "with_least_weights", watched)
+    teacher = a_network((6, 5, 2), "g", 1)
+    inputs = np.random.default_rng(0).normal(size=(2000, 6))
+    inputs[:, RARE] = np.where(np.arange(2000) < SHOWN, 1.0, 0.0)
+    # Too narrow for all neurons: an exact network would be left as it is.
+    recovery = eac.recover(
+        eac.QueryPairs(inputs, teacher(inputs)), activation="g", width=3, students=2, fit="adam"
+    )
+    before, after = ends
+    sizes = [np.linalg.norm(each.layers[0].weight[:, RARE]) for each in (before, after)]
+    assert 0.0 < sizes[1] < sizes[0]
+    # What is given back is the second, in the inputs' own coordinates: weights over another input's
+    # have one factor in common, known to a percent without the pairs that were held out.
+    own = recovery.network.layers[0].weight
+    shares = [
+        np.sort(each.layers[0].weight[:, RARE] / each.layers[0].weight[:, 0]) for each in ends
+    ]
+    scale = np.std(inputs[:, 0]) / np.median(np.std(inputs, axis=0))
+    found = np.sort(own[:, RARE] / own[:, 0]) / scale
+    np.testing.assert_allclose(found, shares[1], rtol=2e-2)
+    assert not np.allclose(found, shares[0], rtol=2e-2)
