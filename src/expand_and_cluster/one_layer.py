@@ -9,6 +9,7 @@ import numpy as np
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.preparation import (
     MAX_CLUSTER_ANGLE,
     MIN_CLUSTER_FRACTION,
@@ -135,7 +136,8 @@ def _completed(search: Search, job: Job) -> Completed | None:
     if answers.subspace is None or answers.whole is None:
         bench = search.judging_bench()
         if search.settings.given and not rebuilt.exact:
-            rebuilt = _with_rare_inputs(rebuilt, prepared.training.joined(prepared.held_out))
+            everything = prepared.training.joined(prepared.held_out)
+            rebuilt = _with_rare_inputs(rebuilt, everything, request.progress)
         return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
@@ -162,7 +164,7 @@ def _completed(search: Search, job: Job) -> Completed | None:
     )
 
 
-def _with_rare_inputs(rebuilt: Rebuilt, everything: TrainingData) -> Rebuilt:
+def _with_rare_inputs(rebuilt: Rebuilt, everything: TrainingData, report: Reporter) -> Rebuilt:
     """The network with small weights of inputs that too few pairs show.
 
     The pairs that were held out, and judged by before, are seen too.
@@ -171,7 +173,8 @@ def _with_rare_inputs(rebuilt: Rebuilt, everything: TrainingData) -> Rebuilt:
     if network.skip is not None or network.activation.kinds:
         return rebuilt
     rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
-    return dataclasses.replace(rebuilt, network=with_least_weights(network, everything, rare))
+    found = with_least_weights(network, everything, rare, report)
+    return dataclasses.replace(rebuilt, network=found)
 
 
 def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.students.training import TrainingData
 
@@ -21,7 +22,7 @@ MARGIN = 3.0
 STEPS, HALVINGS, GAIN = 200, 12, 1e-3
 # Share of the mean curvature that is always added, against rounding.
 RIDGE = 1e-14
-# Most equations of a step (0.5 GiB).
+# Most equations of a step: a matrix of them takes half a GiB.
 MOST = 8000
 
 
@@ -41,7 +42,10 @@ def rare_inputs(
 
 
 def with_least_weights(
-    network: Network, data: TrainingData, rare: Bool[np.ndarray, " inputs"]
+    network: Network,
+    data: TrainingData,
+    rare: Bool[np.ndarray, " inputs"],
+    report: Reporter = silent,
 ) -> Network:
     """The network with the smallest weights of rare inputs that explain the pairs that show them.
 
@@ -49,19 +53,21 @@ def with_least_weights(
         network: A network that explains the other pairs.
         data: All pairs.
         rare: Which inputs are rare.
+        report: Receives progress.
 
     Returns:
-        `network` itself where no pair shows a rare input, or too many do to solve for, or smallest
-        weights leave more of these pairs than it does and than it leaves of the others.
+        `network` itself where no pair shows a rare input, all do or too many, where all
+        inputs are rare, and where smallest weights leave more of these pairs than it does and than
+        it leaves of the others.
     """
     usual = np.median(data.inputs[:, rare], axis=0)
     showing = np.any(data.inputs[:, rare] != usual, axis=1)
-    if not 0 < np.sum(showing) * network.output_size <= MOST or showing.all():
+    if not 0 < np.sum(showing) * network.output_size <= MOST or showing.all() or rare.all():
         return network
     error = np.mean((network(data.inputs) - data.targets) ** 2, axis=1)
     noise = float(np.mean(error[~showing]))
     shown = TrainingData(data.inputs[showing], data.targets[showing])
-    found, loss = _descend(network, shown, rare, usual, noise)
+    found, loss = _descend(network, shown, rare, usual, noise, report)
     return found if loss <= max(float(np.mean(error[showing])), noise) else network
 
 
@@ -71,6 +77,7 @@ def _descend(
     rare: Bool[np.ndarray, " inputs"],
     usual: Float[np.ndarray, " rare"],
     noise: float,
+    report: Reporter,
 ) -> tuple[Network, float]:
     """Gauss-Newton from weights of zero.
 
@@ -94,7 +101,8 @@ def _descend(
     weights = np.zeros((len(resting), len(usual)))
     inside = look_inside(moved(weights), shown.inputs)
     loss = float(np.mean((inside.outputs - shown.targets) ** 2))
-    for _ in range(STEPS):
+    for step in range(STEPS):
+        report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
         if loss <= noise:
             break
         slopes = inside.slopes[0].reshape(-1, len(resting))

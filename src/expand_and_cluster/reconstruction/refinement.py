@@ -128,8 +128,9 @@ class Refinement:
 
         def last_steps(network: Network) -> tuple[Network, float]:
             # First so that these pairs hold up no step; then from what all others are explained by.
-            network, _ = self.polish(with_least_weights(network, everything, rare), LAST_STAGES)
-            network = with_least_weights(network, everything, rare)
+            start = with_least_weights(network, everything, rare, self._report)
+            polished, _ = self.polish(start, LAST_STAGES)
+            network = with_least_weights(polished, everything, rare, self._report)
             missed = answers(network, everything.inputs) - everything.targets
             return network, float(np.mean(missed**2))
 
