@@ -7,6 +7,7 @@ import numpy as np
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, ROUNDS, Job, prepare
 from expand_and_cluster.reconstruction.deep_completion import CompletedLayers, complete_layers
@@ -23,7 +24,7 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
-from expand_and_cluster.summary import clustering_of, curves_of, hold
+from expand_and_cluster.summary import clustering_of, curves_of
 from expand_and_cluster.verdict.deep_conditioning import Analyst
 from expand_and_cluster.verdict.deep_judgement import (
     find_layer_support,

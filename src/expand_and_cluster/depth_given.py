@@ -6,6 +6,7 @@ import numpy as np
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.deep_descent import hidden_weights
 from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, Job
@@ -22,7 +23,7 @@ from expand_and_cluster.recovery import (
     Verdict,
 )
 from expand_and_cluster.students.by_muon import as_fit
-from expand_and_cluster.summary import clustering_of, curves_of, hold
+from expand_and_cluster.summary import clustering_of, curves_of
 from expand_and_cluster.verdict.deep_judgement import find_layer_support
 from expand_and_cluster.verdict.judgement import Support
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.readout import Readout
@@ -168,15 +169,6 @@ def _judge(
         noisy=explained.loss,
     )
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
-
-
-def hold(network: Network, masked: np.ndarray, center: np.ndarray) -> Network:
-    """Set the weights that nothing determines to zero, their mean effect moved into the biases."""
-    first = network.layers[0]
-    weight = np.where(masked, 0.0, first.weight)
-    bias = first.bias + (first.weight - weight) @ center
-    layers = (type(first)(weight, bias), *network.layers[1:])
-    return network.replace(layers=layers)
 
 
 def _neurons(

@@ -10,6 +10,7 @@ import pytest
 from scipy.special import erf
 
 from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 
@@ -187,3 +188,16 @@ def test_stack_refuses():
         Network.stack([Network.stack([one, one]), Network.stack([one, one])])
     with pytest.raises(InvalidInputError, match="single network"):
         one.student(0)
+
+
+def test_held_inputs_are_answered_as_at_their_values():
+    network = Network.from_arrays(arrays(), "tanh")
+    inputs = np.random.default_rng(1).normal(size=(6, 3))
+    held, values = np.array([False, True, False]), np.array([9.0, -0.7, 9.0])
+    resting = inputs.copy()
+    resting[:, 1] = values[1]
+    still = hold(network, held, values)
+    assert not still.layers[0].weight[:, 1].any()
+    # Whatever the held input is, and as the network answers where it rests.
+    np.testing.assert_allclose(still(inputs), network(resting), atol=1e-14)
+    assert not np.allclose(network(inputs), network(resting))

@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.reconstruction.inside import look_inside
@@ -37,7 +38,9 @@ def rare_inputs(
         neurons: Of the first hidden layer: each has a weight for the input.
         outputs: Combinations of these that a sample tells at most.
     """
-    shown = np.count_nonzero(inputs != np.median(inputs, axis=0), axis=0)
+    # Along rows that lie in one piece: several times faster on images.
+    usual = np.median(np.ascontiguousarray(inputs.T), axis=1)
+    shown = np.count_nonzero(inputs != usual, axis=0)
     return (shown > 0) & (shown * outputs < MARGIN * neurons)
 
 
@@ -88,24 +91,26 @@ def _descend(
     Returns:
         The network and its mean squared error on these pairs.
     """
-    first, offsets = network.layers[0], shown.inputs[:, rare] - usual
-    resting = first.bias + first.weight[:, rare] @ usual
+    values = np.zeros(len(rare))
+    values[rare] = usual
+    first = hold(network, rare, values).layers[0]
+    offsets = shown.inputs[:, rare] - usual
     spread = float(np.mean(first.weight[:, ~rare] ** 2))
 
     def moved(weights: Float[np.ndarray, "neurons rare"]) -> Network:
         whole = first.weight.copy()
         whole[:, rare] = weights
-        layer = Layer(whole, resting - weights @ usual)
+        layer = Layer(whole, first.bias - weights @ usual)
         return network.replace(layers=(layer, *network.layers[1:]))
 
-    weights = np.zeros((len(resting), len(usual)))
+    weights = np.zeros((len(first.bias), len(usual)))
     inside = look_inside(moved(weights), shown.inputs)
     loss = float(np.mean((inside.outputs - shown.targets) ** 2))
     for step in range(STEPS):
         report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
         if loss <= noise:
             break
-        slopes = inside.slopes[0].reshape(-1, len(resting))
+        slopes = inside.slopes[0].reshape(-1, len(first.bias))
         rows = np.repeat(offsets, network.output_size, axis=0)
         # Products of two Jacobians, which factor row by row, without writing one out.
         gram = (slopes @ slopes.T) * (rows @ rows.T)

@@ -60,7 +60,7 @@ def train_by_muon(
         seed: Fixes the order of the batches.
         name: Name of the work in reports and, without spaces, in the checkpoint.
         checkpoint: Keeps every student that is finished.
-        report: Receives the losses of all students after every call.
+        report: Receives the losses of all students that have begun, after every call.
         deadline: `time.monotonic()` after which to stop.
     """
     current = np.full(len(students), np.nan)
@@ -76,10 +76,12 @@ def train_by_muon(
         with jax.enable_x64(False):
             descent = MuonDescent(start, data, settings, seed, deadline)
             for _ in descent.run():
-                current[index] = np.sqrt(descent.loss)
+                # NaN stands for a student that has not begun.
+                current[index] = np.sqrt(descent.loss) if np.isfinite(descent.loss) else np.inf
                 steps[index] = descent.step
                 total = None if descent.total is None else descent.total * len(students)
-                report(Progress(name, int(steps.sum()), total, current.copy()))
+                begun = current[~np.isnan(current)]
+                report(Progress(name, int(steps.sum()), total, begun))
                 if stop.is_set():
                     break
             if np.isfinite(descent.loss):
