@@ -42,3 +42,7 @@ def test_weights_of_an_input_that_few_pairs_show_are_small(monkeypatch: pytest.M
     found = np.sort(own[:, RARE] / own[:, 0]) / scale
     np.testing.assert_allclose(found, shares[1], rtol=2e-2)
     assert not np.allclose(found, shares[0], rtol=2e-2)
+    # It is named in the record of every neuron, and in the verdict.
+    named = f"inputs {RARE} (shown by too few pairs)"
+    assert all(named in each.unidentifiable for each in recovery.neurons)
+    assert any("shown by too few pairs" in reason for reason in recovery.verdict.reasons)

@@ -23,7 +23,7 @@ from expand_and_cluster.recovery import (
     Verdict,
 )
 from expand_and_cluster.students.by_muon import as_fit
-from expand_and_cluster.summary import clustering_of, curves_of
+from expand_and_cluster.summary import clustering_of, curves_of, open_inputs, says_rare
 from expand_and_cluster.verdict.deep_judgement import find_layer_support
 from expand_and_cluster.verdict.judgement import Support
 
@@ -100,7 +100,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
     return Recovery(
         network=raw,
         verdict=_verdict(refined, error, floor, support),
-        neurons=_neurons(raw, support, {"": masked, " (shown by too few pairs)": refined.rare}),
+        neurons=_neurons(raw, support, open_inputs(masked, refined.rare)),
         queries=job.answers.queries,
         seconds=time.monotonic() - job.began,
         settings={
@@ -134,23 +134,13 @@ def _verdict(refined: Refined, error: float, floor: float, support: tuple[Suppor
         f"hidden widths {widths}; {alone} of these neurons are held by fewer than two students",
         "whether the pairs hold all weights was not analysed: there are too many for that",
     )
-    if refined.rare is not None and refined.rare.any():
-        reasons += (
-            f"{np.sum(refined.rare)} inputs are shown by too few pairs to tell their weights: of "
-            "those that explain the pairs, small ones are taken",
-        )
-    return Verdict(False, 0.4 if error <= CLOSE else 0.1, reasons)
+    return Verdict(False, 0.4 if error <= CLOSE else 0.1, reasons + says_rare(refined.rare))
 
 
 def _neurons(
-    network: Network, support: tuple[Support, ...], untold: dict[str, np.ndarray | None]
+    network: Network, support: tuple[Support, ...], untold: tuple[str, ...]
 ) -> tuple[NeuronRecord, ...]:
     hidden = network.activation.symmetry.describe()
-    open_inputs = tuple(
-        f"inputs {', '.join(map(str, np.flatnonzero(inputs)))}{why}"
-        for why, inputs in untold.items()
-        if inputs is not None and inputs.any()
-    )
     return tuple(
         NeuronRecord(
             layer=layer,
@@ -158,7 +148,7 @@ def _neurons(
             students=tuple(int(student) for student in students),
             agreement=float(each.agreement[index]),
             type="candidate",
-            unidentifiable=hidden + (open_inputs if layer == 0 else ()),
+            unidentifiable=hidden + (untold if layer == 0 else ()),
         )
         for layer, each in enumerate(support)
         for index, students in enumerate(each.students)

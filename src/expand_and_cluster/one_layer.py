@@ -22,7 +22,6 @@ from expand_and_cluster.preparation import (
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
-from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -134,11 +133,12 @@ def _completed(search: Search, job: Job) -> Completed | None:
     if rebuilt is None:
         return None
     if answers.subspace is None or answers.whole is None:
-        bench = search.judging_bench()
+        bench, held_out = search.judging_bench(), search.outcome.held_out
+        found = Completed(rebuilt, bench, held_out, prepared.standard)
         if search.settings.given and not rebuilt.exact:
             everything = prepared.training.joined(prepared.held_out)
-            rebuilt = _with_rare_inputs(rebuilt, everything, request.progress)
-        return Completed(rebuilt, bench, search.outcome.held_out, prepared.standard)
+            return _with_rare_inputs(found, everything, request.progress)
+        return found
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
     bench = Workbench(
@@ -164,17 +164,18 @@ def _completed(search: Search, job: Job) -> Completed | None:
     )
 
 
-def _with_rare_inputs(rebuilt: Rebuilt, everything: TrainingData, report: Reporter) -> Rebuilt:
-    """The network with small weights of inputs that too few pairs show.
+def _with_rare_inputs(found: Completed, everything: TrainingData, report: Reporter) -> Completed:
+    """The same with small weights of inputs that too few pairs show.
 
     The pairs that were held out, and judged by before, are seen too.
     """
-    network = rebuilt.network
+    network = found.rebuilt.network
     if network.skip is not None or network.activation.kinds:
-        return rebuilt
+        return found
     rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
-    found = with_least_weights(network, everything, rare, report)
-    return dataclasses.replace(rebuilt, network=found)
+    network = with_least_weights(network, everything, rare, report)
+    rebuilt = dataclasses.replace(found.rebuilt, network=network)
+    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)
 
 
 def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:

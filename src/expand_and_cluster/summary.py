@@ -81,12 +81,14 @@ def summarise(
     raw = judged.standard.restore(judged.network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():
         raw = hold(raw, finding.masked, center)
-    reasons = finding.reasons + ((SHARED,) if readout.shared else ())
+    # Where noise explains the rest, standard errors say it of every weight.
+    rare = completed.rare if judged.explained is None else None
+    reasons = finding.reasons + says_rare(rare) + ((SHARED,) if readout.shared else ())
     errors = judged.explained and judged.explained.errors.restored(judged.standard)
     return Recovery(
         network=readout.restore(raw),
         verdict=Verdict(finding.identified, finding.confidence, reasons),
-        neurons=_neurons(raw, judged.support, finding, readout),
+        neurons=_neurons(raw, judged.support, finding, readout, rare),
         queries=queries,
         seconds=seconds,
         settings={**chosen, "found_by": outcome.source, **judged.settings},
@@ -171,12 +173,40 @@ def _judge(
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 
+def open_inputs(masked: np.ndarray, rare: np.ndarray | None) -> tuple[str, ...]:
+    """What a record says of inputs whose weights the pairs do not tell.
+
+    Args:
+        masked: Inputs that tell nothing.
+        rare: Inputs that too few pairs show; None where nobody asked.
+    """
+    untold = {"": masked, " (shown by too few pairs)": rare}
+    return tuple(
+        f"inputs {', '.join(map(str, np.flatnonzero(inputs)))}{why}"
+        for why, inputs in untold.items()
+        if inputs is not None and inputs.any()
+    )
+
+
+def says_rare(rare: np.ndarray | None) -> tuple[str, ...]:
+    """What a verdict says of inputs that too few pairs show."""
+    if rare is None or not rare.any():
+        return ()
+    return (
+        f"{np.sum(rare)} inputs are shown by too few pairs to tell their weights: of those that "
+        "explain the pairs, small ones are taken",
+    )
+
+
 def _neurons(
-    network: Network, support: Support, finding: Finding, readout: Readout
+    network: Network,
+    support: Support,
+    finding: Finding,
+    readout: Readout,
+    rare: np.ndarray | None,
 ) -> tuple[NeuronRecord, ...]:
     shared = ("mean output weight",) if readout.shared else ()
-    masked = np.flatnonzero(finding.masked)
-    open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
+    untold = open_inputs(finding.masked, rare)
     kind = "teacher neuron" if finding.identified else "candidate"
     return tuple(
         NeuronRecord(
@@ -185,7 +215,7 @@ def _neurons(
             students=tuple(int(s) for s in support.students[k]),
             agreement=float(support.agreement[k]),
             type=kind,
-            unidentifiable=network.activation.of(k).symmetry.describe() + shared + open_inputs,
+            unidentifiable=network.activation.of(k).symmetry.describe() + shared + untold,
         )
         for k in range(network.hidden_widths[0])
     )

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from scipy.linalg import null_space
 
 from expand_and_cluster.core.network import Network
@@ -30,6 +30,7 @@ class Completed:
         standard: Its coordinates.
         spare: Whether a neuron may be to spare, for all that is known within the subspace.
         differences: Pairs that it was fitted to as differences besides.
+        rare: Inputs that too few pairs show to tell their weights; None where nobody asked.
     """
 
     rebuilt: Rebuilt
@@ -38,6 +39,7 @@ class Completed:
     standard: Standardisation
     spare: bool = False
     differences: "Differences | None" = None
+    rare: Bool[np.ndarray, " inputs"] | None = None
 
     @property
     def rounding_gain(self) -> float:
