@@ -24,7 +24,7 @@ from expand_and_cluster.recovery import (
     Rejection,
     Verdict,
 )
-from expand_and_cluster.summary import clustering_of, curves_of
+from expand_and_cluster.summary import clustering_of, curves_of, open_inputs
 from expand_and_cluster.verdict.deep_conditioning import Analyst
 from expand_and_cluster.verdict.deep_judgement import (
     find_layer_support,
@@ -149,8 +149,7 @@ def _neurons(
     # A flip that leaves an affine map has no place for it in an ordinary network of this depth.
     affine = symmetry.flip is not None and symmetry.flip.linear != 0.0
     hidden = tuple(what for what in symmetry.describe() if what != "sign" or not affine)
-    masked = np.flatnonzero(finding.masked)
-    open_inputs = (f"inputs {', '.join(map(str, masked))}",) if len(masked) else ()
+    untold = open_inputs(finding.masked)
     kind = "teacher neuron" if finding.identified else "candidate"
     return tuple(
         NeuronRecord(
@@ -159,7 +158,7 @@ def _neurons(
             students=tuple(int(student) for student in students),
             agreement=float(each.agreement[index]),
             type=kind,
-            unidentifiable=hidden + (open_inputs if layer == 0 else ()),
+            unidentifiable=hidden + (untold if layer == 0 else ()),
         )
         for layer, each in enumerate(support)
         for index, students in enumerate(each.students)

@@ -83,6 +83,8 @@ def summarise(
         raw = hold(raw, finding.masked, center)
     # Where noise explains the rest, standard errors say it of every weight.
     rare = completed.rare if judged.explained is None else None
+    if rare is not None:
+        rare = rare & ~finding.masked  # Masked inputs have no weights, small or not.
     reasons = finding.reasons + says_rare(rare) + ((SHARED,) if readout.shared else ())
     errors = judged.explained and judged.explained.errors.restored(judged.standard)
     return Recovery(
@@ -173,7 +175,7 @@ def _judge(
     return _Judged(explained.network, explained.standard, by_noise, support, floor, explained)
 
 
-def open_inputs(masked: np.ndarray, rare: np.ndarray | None) -> tuple[str, ...]:
+def open_inputs(masked: np.ndarray, rare: np.ndarray | None = None) -> tuple[str, ...]:
     """What a record says of inputs whose weights the pairs do not tell.
 
     Args:
