@@ -75,7 +75,7 @@ def test_report_refuses_an_unfinished_folder(call, here):
     assert "no finished recovery" in result.stderr
 
 
-def one_teacher(task) -> dict:
+def one_teacher(task, report) -> dict:
     return {
         "input_size": 2,
         "width": 2,

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from expand_and_cluster.core.errors import EacError
+from expand_and_cluster.core.progress import silent
 from expand_and_cluster.experiments import query_choice
 
 TASK = {"activation": "tanh", "choice": "hyperplanes", "share": 2.0, "seed": 0, "seconds": 5.0}
@@ -14,13 +15,13 @@ def test_without_a_network_the_second_half_is_plain_and_the_row_says_that_it_fai
 ):
     asked = []
 
-    def fail(task: object, inputs: np.ndarray, answers: np.ndarray) -> None:
+    def fail(task: object, inputs: np.ndarray, answers: np.ndarray, report: object) -> None:
         asked.append(inputs)
         raise EacError("no student imitates the teacher")
 
     monkeypatch.setattr(query_choice, "_recovered", fail)
-    row = query_choice.recover_chosen(TASK)
-    plain = query_choice.recover_chosen({**TASK, "choice": "plain"})
+    row = query_choice.recover_chosen(TASK, silent)
+    plain = query_choice.recover_chosen({**TASK, "choice": "plain"}, silent)
     assert row["exact"] is False
     assert row["identified"] is False
     assert row["max_weight_error"] == np.inf

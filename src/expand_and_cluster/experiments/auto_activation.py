@@ -19,12 +19,13 @@ from expand_and_cluster.teachers.synthetic import synthetic, synthetic_inputs
 INPUT_SIZE, WIDTH, SEEDS = 8, 4, 3
 
 
-def name_activation(task: Task) -> Row:
+def name_activation(task: Task, report: Reporter) -> Row:
     """Recover one teacher whose activation is not told, and compare."""
     name, seed = task["activation"], task["seed"]
     teacher = synthetic(INPUT_SIZE, WIDTH, seed, name)
     inputs = synthetic_inputs(PAIRS, INPUT_SIZE, seed + 1)
-    recovery = recover(QueryPairs(inputs, teacher(inputs)), activation="auto", seed=seed)
+    pairs = QueryPairs(inputs, teacher(inputs))
+    recovery = recover(pairs, activation="auto", seed=seed, progress=report)
     choice = recovery.activations
     assert choice is not None
     network = recovery.network

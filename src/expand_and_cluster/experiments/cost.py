@@ -51,12 +51,12 @@ def tasks(smoke: bool) -> list[Task]:
     return rows + [{"varied": "students", "value": count} for count in STUDENTS]
 
 
-def measure(task: Task) -> Row:
+def measure(task: Task, report: Reporter) -> Row:
     """One recovery by asking, or the training of some students."""
     varied, value = task["varied"], task["value"]
     label = {"label": f"{varied} {value}", "varied": varied, "value": value}
     if "widths" not in task:
-        return label | _train(task)
+        return label | _train(task, report)
     widths = tuple(task["widths"])
     teacher = untrained(widths, ACTIVATION, SEED)
 
@@ -69,6 +69,7 @@ def measure(task: Task) -> Row:
             max_queries=MAX_QUERIES,
             time_budget=SECONDS,
             seed=SEED,
+            progress=report,
         )
 
     # The first time compiles.
@@ -84,7 +85,7 @@ def measure(task: Task) -> Row:
     }
 
 
-def _train(task: Task) -> Row:
+def _train(task: Task, report: Reporter) -> Row:
     teacher = synthetic_deep((16, 8, 4, 2), SEED)
     inputs = synthetic_inputs(PAIRS, 16, SEED)
     outputs = teacher(inputs)
@@ -102,6 +103,7 @@ def _train(task: Task) -> Row:
             method="adam",
             steps=steps,
             hidden_layers=2,
+            report=report,
         )
         return time.monotonic() - began
 

@@ -34,7 +34,7 @@ SYNTHETIC_ERROR, UNTRAINED_ERROR = 1e-9, 1e-8
 MINUTES = 20.0
 
 
-def recover_synthetic(task: Task) -> Row:
+def recover_synthetic(task: Task, report: Reporter) -> Row:
     """Recover one teacher of the paper's deep synthetic family from given pairs."""
     widths = tuple(task["widths"])
     teacher = synthetic_deep(widths, task["seed"])
@@ -45,11 +45,12 @@ def recover_synthetic(task: Task) -> Row:
         hidden_layers=len(widths) - 2,
         seed=task["seed"],
         time_budget=60.0 * MINUTES,
+        progress=report,
     )
     return deep_row(task, recovery, teacher, inputs[PAIRS:])
 
 
-def recover_untrained(task: Task) -> Row:
+def recover_untrained(task: Task, report: Reporter) -> Row:
     """Recover one random teacher by asking.
 
     What no question shows, a neuron that is never active for example, is taken out of the teacher
@@ -64,6 +65,8 @@ def recover_untrained(task: Task) -> Row:
         hidden_layers=len(widths) - 2,
         max_queries=MAX_QUERIES,
         seed=task["seed"],
+        time_budget=60.0 * MINUTES,
+        progress=report,
     )
     scale = recovery.settings["sampler"]["scale"]
     scale *= recovery.settings.get("widened_within_the_subspace", 1.0)

@@ -21,10 +21,11 @@ def shifted_softsign(z: Array) -> Array:
     return moved / (1.0 + jnp.abs(moved))
 
 
-def recover_activation(task: Task) -> Row:
+def recover_activation(task: Task, report: Reporter) -> Row:
     """Recover one teacher of the named activation."""
     name = task["activation"]
-    row = recover_teacher({**task, "activation": shifted_softsign if name == OWN else name})
+    activation = shifted_softsign if name == OWN else name
+    row = recover_teacher({**task, "activation": activation}, report)
     return {**row, "label": f"{name}, teacher {task['seed']}", "activation": name}
 
 

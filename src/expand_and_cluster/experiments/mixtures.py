@@ -29,13 +29,14 @@ WIDTH = 6
 WIDER = 12
 
 
-def recover_mixture(task: Task) -> Row:
+def recover_mixture(task: Task, report: Reporter) -> Row:
     """Recover one teacher whose neurons have these activations by turns, and compare."""
     kinds, width, seed = task["kinds"], task["width"], task["seed"]
     names = [kinds[k % len(kinds)] for k in range(width)]
     teacher = synthetic(INPUT_SIZE, width, seed, names)
     inputs = synthetic_inputs(PAIRS, INPUT_SIZE, seed + 1)
-    recovery = recover(QueryPairs(inputs, teacher(inputs)), activation=kinds, seed=seed)
+    pairs = QueryPairs(inputs, teacher(inputs))
+    recovery = recover(pairs, activation=kinds, seed=seed, progress=report)
     comparison = compare(recovery, teacher)
     found = [recovery.network.activation.of(k).name for k in range(recovery.network.widths[1])]
     return {

@@ -31,7 +31,7 @@ NEAR = 1e-3
 WRONG = 5.0
 
 
-def recover_noisy(task: Task) -> Row:
+def recover_noisy(task: Task, report: Reporter) -> Row:
     """Recover one teacher from answers that are rounded or noisy."""
     seed, activation = task["seed"], task["activation"]
     teacher = synthetic(INPUT_SIZE, WIDTH, seed, activation)
@@ -50,6 +50,7 @@ def recover_noisy(task: Task) -> Row:
         students=STUDENTS,
         width=STUDENT_WIDTH,
         seed=0,
+        progress=report,
     )
     scores, found = compare(recovery, teacher), coverage(recovery, teacher)
     own = [neuron for neuron in scores.neurons if neuron.teacher is not None]

@@ -24,7 +24,7 @@ OPERATIONS = 2e11
 BATCH = 8
 
 
-def train_at_factor(task: Task) -> Row:
+def train_at_factor(task: Task, report: Reporter) -> Row:
     """Train students of one width until the operations are spent; count zero losses."""
     seed, factor = task["seed"], task["factor"]
     teacher = synthetic(INPUT_SIZE, WIDTH, seed)
@@ -45,6 +45,7 @@ def train_at_factor(task: Task) -> Row:
             seed=seed,
             method="levenberg_marquardt",
             first=trials,
+            report=report,
         )
         trials += BATCH
         successes += sum(stop == StopReason.TARGET for stop in fit.stops)

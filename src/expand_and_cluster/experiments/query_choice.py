@@ -42,7 +42,7 @@ SECONDS = 30.0
 EXACT = 1e-9
 
 
-def recover_chosen(task: Task) -> Row:
+def recover_chosen(task: Task, report: Reporter) -> Row:
     """Recover one teacher from questions of which the second half is chosen one way.
 
     Where the first half shows no network to choose by, the second is plain.
@@ -53,10 +53,10 @@ def recover_chosen(task: Task) -> Row:
     rng = np.random.default_rng((task["seed"], 3))
     first = rng.standard_normal((count - count // 2, INPUT_SIZE))
     candidates = rng.standard_normal((CANDIDATES, INPUT_SIZE))
-    second = candidates[_chosen(task, first, teacher(first), candidates, count // 2)]
+    second = candidates[_chosen(task, first, teacher(first), candidates, count // 2, report)]
     inputs = np.concatenate([first, second])
     try:
-        recovery = _recovered(task, inputs, teacher(inputs))
+        recovery = _recovered(task, inputs, teacher(inputs), report)
         identified = recovery.verdict.identified
         error = compare(recovery, teacher).max_weight_error
     except EacError:
@@ -75,7 +75,7 @@ def recover_chosen(task: Task) -> Row:
     }
 
 
-def _recovered(task: Task, inputs: np.ndarray, answers: np.ndarray) -> Recovery:
+def _recovered(task: Task, inputs: np.ndarray, answers: np.ndarray, report: Reporter) -> Recovery:
     return recover(
         QueryPairs(inputs, answers),
         activation=task["activation"],
@@ -83,11 +83,17 @@ def _recovered(task: Task, inputs: np.ndarray, answers: np.ndarray) -> Recovery:
         width=STUDENT_WIDTH,
         seed=0,
         time_budget=task["seconds"],
+        progress=report,
     )
 
 
 def _chosen(
-    task: Task, first: np.ndarray, answers: np.ndarray, candidates: np.ndarray, count: int
+    task: Task,
+    first: np.ndarray,
+    answers: np.ndarray,
+    candidates: np.ndarray,
+    count: int,
+    report: Reporter,
 ) -> np.ndarray:
     """Indices of the candidates to ask."""
     if task["choice"] == "plain":
@@ -96,10 +102,10 @@ def _chosen(
         standard = Standardisation.fit(first, answers)
         data = TrainingData(standard.inputs(first), standard.targets(answers))
         activation = resolve(task["activation"])
-        fit = train_students(data, STUDENT_WIDTH, activation, count=STUDENTS, seed=1)
+        fit = train_students(data, STUDENT_WIDTH, activation, count=STUDENTS, seed=1, report=report)
         return most_disputed(fit.students, standard.inputs(candidates), count, task["seed"])
     try:
-        network = _recovered(task, first, answers).network
+        network = _recovered(task, first, answers, report).network
     except EacError:
         return np.arange(count)
     if task["choice"] == "hyperplanes":

@@ -1,7 +1,6 @@
 """Many independent recoveries: one process for each core, every finished row kept."""
 
 import json
-import multiprocessing
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from expand_and_cluster.core.checkpoint import write_atomically
-from expand_and_cluster.core.progress import Progress, Reporter
+from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.strict_json import dumps, loads
 from expand_and_cluster.experiments.own_process import in_own_process
+from expand_and_cluster.experiments.pool import in_pool
+from expand_and_cluster.experiments.running import RunningRows
 
 Row = dict[str, Any]
 Task = Mapping[str, Any]
+# With its number among all tasks, from 1 on.
+Numbered = tuple[int, Task]
 
 ROWS = "rows.jsonl"
 MANIFEST = "experiment.json"
@@ -23,7 +26,7 @@ MANIFEST = "experiment.json"
 
 def run_study(
     name: str,
-    work: Callable[..., Row],
+    work: Callable[[Task, Reporter], Row],
     tasks: Sequence[Task],
     folder: Path,
     *,
@@ -34,28 +37,26 @@ def run_study(
 
     Args:
         name: Name of the experiment, kept in the folder for the report.
-        work: Module-level function from a task to its row; with `workers=0` from a task and a
-            reporter.
+        work: Module-level function from a task and a reporter to the task's row.
         tasks: JSON-ready descriptions; each appears in its row unchanged.
         folder: Where rows are appended as they come.
-        workers: Processes; each is held to cores of its own. 0 gives every task a process of its
-            own, one after the other with all cores, so that memory can be told for each.
+        workers: Processes; each is held to cores of its own, and what their rows report is told in
+            one line. 0 gives every task a process of its own, one after the other with all cores,
+            so that memory can be told for each, and passes on what it reports as it is.
         report: Receives progress.
     """
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / MANIFEST, dumps({"experiment": name}).encode())
     done = {_key(row["task"]): row for row in read_rows(folder)}
-    left = [task for task in tasks if _key(task) not in done]
-    began = time.monotonic()
-    report(Progress(name, len(done), len(tasks)))
+    left = [(index, task) for index, task in enumerate(tasks, 1) if _key(task) not in done]
+    running = RunningRows(name, len(tasks) - len(left), len(tasks), report)
     with (folder / ROWS).open("a") as file:
-        for row in _results(work, left, workers, report):
+        for index, row in _results(work, left, workers, running, report):
             done[_key(row["task"])] = row
             file.write(dumps(row) + "\n")
             file.flush()
             os.fsync(file.fileno())
-            note = f"{row.get('label', '')} {time.monotonic() - began:.0f} s"
-            report(Progress(name, len(done), len(tasks), note=note))
+            running.finished(index, f"{row.get('label', '')} {row['seconds']:.0f} s")
     return [done[_key(task)] for task in tasks]
 
 
@@ -77,21 +78,20 @@ def read_rows(folder: Path) -> list[Row]:
 
 
 def _results(
-    work: Callable[..., Row], tasks: Sequence[Task], workers: int, report: Reporter
-) -> Iterator[Row]:
+    work: Callable[[Task, Reporter], Row],
+    tasks: Sequence[Numbered],
+    workers: int,
+    running: RunningRows,
+    report: Reporter,
+) -> Iterator[tuple[int, Row]]:
     if workers == 0:
-        for task in tasks:
-            yield in_own_process(partial(_timed, work), task, report)
-        return
-    if workers == 1:
-        for task in tasks:
-            yield _timed(work, task)
-        return
-    context = multiprocessing.get_context("spawn")
-    counter = context.Value("i", 0)
-    # Leaving the block, by an error or by Ctrl-C too, ends the processes at once.
-    with context.Pool(workers, initializer=_settle, initargs=(counter, workers)) as pool:
-        yield from pool.imap_unordered(partial(_timed, work), tasks)
+        for index, task in tasks:
+            yield index, in_own_process(partial(_timed, work), task, report)
+    elif workers == 1:
+        for index, task in tasks:
+            yield index, _timed(work, task, running.reporter(index))
+    else:
+        yield from in_pool(partial(_timed, work), tasks, workers, running.heard)
 
 
 def all_in_time(rows: Sequence[Row], exact: Callable[[Row], bool], minutes: float) -> bool:
@@ -102,21 +102,9 @@ def all_in_time(rows: Sequence[Row], exact: Callable[[Row], bool], minutes: floa
     )
 
 
-def _settle(counter: Any, workers: int) -> None:
-    """Hold this process to its share of the cores, before any thread is started."""
-    with counter.get_lock():
-        index = counter.value
-        counter.value += 1
-    if hasattr(os, "sched_setaffinity"):
-        cores = sorted(os.sched_getaffinity(0))
-        share = max(1, len(cores) // workers)
-        first = (index * share) % len(cores)
-        os.sched_setaffinity(0, cores[first : first + share])
-
-
-def _timed(work: Callable[..., Row], task: Task, *report: Reporter) -> Row:
+def _timed(work: Callable[[Task, Reporter], Row], task: Task, report: Reporter) -> Row:
     began = time.monotonic()
-    row = work(task, *report)
+    row = work(task, report)
     return {"task": dict(task), **row, "seconds": time.monotonic() - began}
 
 

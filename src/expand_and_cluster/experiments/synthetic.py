@@ -26,7 +26,7 @@ WEIGHT_ERROR = 1e-10
 WANTED = 135
 
 
-def recover_teacher(task: Task) -> Row:
+def recover_teacher(task: Task, report: Reporter) -> Row:
     """Recover one synthetic teacher and compare."""
     size, width, seed = task["input_size"], task["width"], task["seed"]
     activation = task.get("activation", "g")
@@ -37,6 +37,7 @@ def recover_teacher(task: Task) -> Row:
         activation=activation,
         width=OVERPARAMETERISATION * width,
         seed=seed,
+        progress=report,
     )
     scores = compare(recovery, teacher)
     fresh = synthetic_inputs(FRESH, size, seed + 2)

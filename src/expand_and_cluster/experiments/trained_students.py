@@ -36,12 +36,12 @@ NEAR_ZERO = 1e-6
 WEIGHT_ERROR = 1e-5
 
 
-def reduce_student(task: Task) -> Row:
+def reduce_student(task: Task, report: Reporter) -> Row:
     """Train students of one teacher until one is near zero, reduce it, and compare."""
     activation, size, teacher_seed = task["activation"], task["input_size"], task["teacher"]
     teacher = synthetic(size, WIDTH, teacher_seed, activation)
     inputs = synthetic_inputs(PAIRS, size, teacher_seed + 1)
-    student, error, trained = _near_zero(task, inputs, teacher(inputs))
+    student, error, trained = _near_zero(task, inputs, teacher(inputs), report)
     reduction = reduce(student, inputs, error=error)
     steps = [_plain(step) for step in reduction.steps]
     return {
@@ -60,7 +60,9 @@ def reduce_student(task: Task) -> Row:
     }
 
 
-def _near_zero(task: Task, inputs: np.ndarray, outputs: np.ndarray) -> tuple[Network, float, int]:
+def _near_zero(
+    task: Task, inputs: np.ndarray, outputs: np.ndarray, report: Reporter
+) -> tuple[Network, float, int]:
     """The first near-zero student, its error, and how many were trained."""
     standard = Standardisation.fit(inputs, outputs)
     widths = (inputs.shape[1], task["factor"] * WIDTH, 1)
@@ -77,6 +79,7 @@ def _near_zero(task: Task, inputs: np.ndarray, outputs: np.ndarray) -> tuple[Net
             standard.inputs(inputs),
             standard.targets(outputs),
             settings=LevenbergMarquardtSettings(steps=STEPS),
+            report=report,
         )
         error = float(np.sqrt(fit.losses[0]))
         if error <= NEAR_ZERO:
