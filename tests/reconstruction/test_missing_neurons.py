@@ -13,12 +13,8 @@ from expand_and_cluster.fitting.deep_gauss_newton import (
 )
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.reconstruction import missing_evidence
-from expand_and_cluster.reconstruction.missing_neurons import (
-    MissingNeuron,
-    find_again,
-    find_missing,
-    with_neuron,
-)
+from expand_and_cluster.reconstruction.missing_neurons import find_again, find_missing
+from expand_and_cluster.reconstruction.one_neuron import MissingNeuron, with_neuron
 
 
 def a_network(widths: tuple[int, ...], activation: str, seed: int) -> Network:

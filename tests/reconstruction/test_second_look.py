@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 
 from expand_and_cluster.reconstruction.deep_bench import DeepBench, Scored
-from expand_and_cluster.reconstruction.second_look import (
-    Missing,
-    look_again,
-    missing_neurons,
+from expand_and_cluster.reconstruction.one_neuron import (
+    MissingNeuron,
     with_neuron,
+    without_neuron,
 )
+from expand_and_cluster.reconstruction.second_look import look_again, worth_trying
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.teachers.synthetic import synthetic_deep
@@ -59,9 +59,9 @@ def test_noise_is_no_missing_neuron():
 def test_what_is_tried_reaches_every_layer_and_explains_what_it_says():
     table = bench()
     start = lacking(table, 0, 1)
-    tried = missing_neurons(table, start, np.random.default_rng(0))
+    tried = worth_trying(table, start, np.random.default_rng(0))
     assert {one.layer for one in tried} == {0, 1}
-    shares = [one.explained for one in tried]
+    shares = [one.share for one in tried]
     assert shares == sorted(shares, reverse=True)
     assert 0.0 < shares[0] <= 1.0
     # A descent on all weights does at least as well as what small changes of them promise.
@@ -71,12 +71,16 @@ def test_what_is_tried_reaches_every_layer_and_explains_what_it_says():
 
 def test_a_neuron_is_put_in_beside_the_others():
     vector, outputs = np.arange(9.0), np.array([0.5, -0.5])
-    grown = with_neuron(TEACHER, Missing(0, vector, outputs, 1.0))
+    grown = with_neuron(TEACHER, MissingNeuron(0, vector, outputs, 1.0))
     assert grown.widths == (8, 5, 2, 1)
     np.testing.assert_array_equal(grown.layers[0].weight[-1], vector[:-1])
     assert grown.layers[0].bias[-1] == vector[-1]
     np.testing.assert_array_equal(grown.layers[1].weight[:, -1], outputs)
     np.testing.assert_array_equal(grown.layers[1].bias, TEACHER.layers[1].bias)
+    again = without_neuron(grown, 0, 4)
+    for layer, known in zip(again.layers, TEACHER.layers, strict=True):
+        np.testing.assert_array_equal(layer.weight, known.weight)
+        np.testing.assert_array_equal(layer.bias, known.bias)
 
 
 def test_a_network_that_is_too_large_is_left_alone(monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import DeepDescent, all_present, hidden_weights
 from expand_and_cluster.fitting.deep_equations import DeepData, Present, lay_out
 from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.one_neuron import without_neuron
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, ROUNDING
 from expand_and_cluster.students.training import TrainingData
 
@@ -147,12 +148,11 @@ class DeepBench:
         scale = np.linalg.norm(others, axis=0)
         scale[scale == 0.0] = 1.0
         share = np.linalg.lstsq(others / scale, values[:, neuron], rcond=1e-12)[0] / scale
-        own, above = network.layers[layer], network.layers[layer + 1]
-        moved = above.weight[:, [neuron]]
-        layers = list(network.layers)
-        layers[layer] = Layer(own.weight[kept], own.bias[kept])
+        moved = network.layers[layer + 1].weight[:, [neuron]]
+        layers = list(without_neuron(network, layer, neuron).layers)
+        above = layers[layer + 1]
         layers[layer + 1] = Layer(
-            above.weight[:, kept] + moved * share[:-1], above.bias + moved[:, 0] * share[-1]
+            above.weight + moved * share[:-1], above.bias + moved[:, 0] * share[-1]
         )
         return network.replace(layers=tuple(layers))
 

@@ -6,15 +6,13 @@ cheap to evaluate and to differentiate: many random vectors are looked at, the b
 uphill.
 """
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 from scipy.optimize import minimize
 
 from expand_and_cluster.core.activation import Activation
-from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.reconstruction.missing_evidence import (
@@ -23,6 +21,11 @@ from expand_and_cluster.reconstruction.missing_evidence import (
     followed,
     gather_evidence,
     screened,
+)
+from expand_and_cluster.reconstruction.one_neuron import (
+    MissingNeuron,
+    with_neuron,
+    without_neuron,
 )
 
 # Random input vectors of a layer, and how many of the best are followed.
@@ -36,23 +39,6 @@ SHIFTS, LENGTHS = np.linspace(-8.0, 8.0, 65), (0.7, 0.9, 1.0, 1.1, 1.4)
 MORE = 1e-3
 # Share of the squared error from which no other neuron is looked for.
 SURE = 0.6
-
-
-@dataclass(frozen=True)
-class MissingNeuron:
-    """A neuron that would explain what a network leaves.
-
-    Attributes:
-        layer: Hidden layer, 0 for the first.
-        vector: Its input vector, bias last.
-        above: Weights by which the layer above reads it.
-        share: Share of the squared error that it explains, all others moving along.
-    """
-
-    layer: int
-    vector: Float[np.ndarray, " inputs_and_one"]
-    above: Float[np.ndarray, " neurons_above"]
-    share: float
 
 
 def find_missing(
@@ -86,17 +72,6 @@ def find_missing(
     return best
 
 
-def with_neuron(network: Network, missing: MissingNeuron) -> Network:
-    """The network with the neuron as the last one of its layer."""
-    layers = list(network.layers)
-    own, above = layers[missing.layer], layers[missing.layer + 1]
-    layers[missing.layer] = Layer(
-        np.vstack([own.weight, missing.vector[:-1]]), np.append(own.bias, missing.vector[-1])
-    )
-    layers[missing.layer + 1] = Layer(np.column_stack([above.weight, missing.above]), above.bias)
-    return network.replace(layers=tuple(layers))
-
-
 def find_again(network: Network, pairs: DeepPairs, layer: int, neuron: int) -> Network | None:
     """The network with one of its neurons moved along a valley, to where it explains most.
 
@@ -113,11 +88,8 @@ def find_again(network: Network, pairs: DeepPairs, layer: int, neuron: int) -> N
         The neuron last in its layer, all others as they were; None where it is in its place, or the
         network has too many weights.
     """
-    own, above = network.layers[layer], network.layers[layer + 1]
-    layers = list(network.layers)
-    layers[layer] = Layer(np.delete(own.weight, neuron, 0), np.delete(own.bias, neuron))
-    layers[layer + 1] = Layer(np.delete(above.weight, neuron, 1), above.bias)
-    lacking = network.replace(layers=tuple(layers))
+    own = network.layers[layer]
+    lacking = without_neuron(network, layer, neuron)
     everything = gather_evidence(lacking, pairs)
     if everything is None:
         return None

@@ -23,11 +23,8 @@ from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
 from expand_and_cluster.reconstruction.inside import answers
-from expand_and_cluster.reconstruction.missing_neurons import (
-    find_again,
-    find_missing,
-    with_neuron,
-)
+from expand_and_cluster.reconstruction.missing_neurons import find_again, find_missing
+from expand_and_cluster.reconstruction.one_neuron import with_neuron
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
 from expand_and_cluster.students.by_muon import kept_or_made
 from expand_and_cluster.students.training import TrainingData

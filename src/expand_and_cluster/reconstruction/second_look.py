@@ -5,18 +5,17 @@ that neuron would give. So neurons are tried in every layer with the others as t
 by the part of the left-over that they explain and no small change of the weights does.
 """
 
-from dataclasses import dataclass
-
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.deadline import is_over
-from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.jacobian import jacobian
 from expand_and_cluster.reconstruction.deep_bench import DeepBench, Scored
 from expand_and_cluster.reconstruction.inside import Inside, look_inside
+from expand_and_cluster.reconstruction.one_neuron import MissingNeuron, with_neuron
 
 # Rows on which neurons are tried, and entries of a Jacobian up to which a layer is looked at.
 ROWS, MOST_ENTRIES = 1024, 40_000_000
@@ -29,23 +28,6 @@ FEW, BEST, MANY = 25, 3, 120
 DAMPING = 1e-4
 # Share of the error that a neuron may leave for it to stay, and most that are put in.
 GAIN, MOST = 0.5, 6
-
-
-@dataclass(frozen=True)
-class Missing:
-    """A neuron that may be missing.
-
-    Attributes:
-        layer: Hidden layer, 0 for the first.
-        vector: Its input vector, bias last.
-        outputs: Its weights in the layer above.
-        explained: Share of the squared left-over that it explains.
-    """
-
-    layer: int
-    vector: Float[np.ndarray, " inputs_and_bias"]
-    outputs: Float[np.ndarray, " above"]
-    explained: float
 
 
 def look_again(
@@ -81,7 +63,7 @@ def _with_one_more(
 ) -> tuple[Scored, int]:
     """The best network with one neuron more, and the layer that it is in."""
     grown = []
-    for one in missing_neurons(bench, now, rng):
+    for one in worth_trying(bench, now, rng):
         put_in = bench.score(with_neuron(now.network, one))
         grown.append((_polished(bench, put_in, FEW), one.layer))
         if grown[-1][0].loss <= arrived or is_over(bench.deadline):
@@ -100,7 +82,7 @@ def _polished(bench: DeepBench, start: Scored, steps: int) -> Scored:
     return bench.polish(start, steps=steps, damping=DAMPING, stage="look again")
 
 
-def missing_neurons(bench: DeepBench, now: Scored, rng: np.random.Generator) -> list[Missing]:
+def worth_trying(bench: DeepBench, now: Scored, rng: np.random.Generator) -> list[MissingNeuron]:
     """Neurons of every layer that explain most of what the network leaves, the best first.
 
     Args:
@@ -124,20 +106,7 @@ def missing_neurons(bench: DeepBench, now: Scored, rng: np.random.Generator) -> 
         for layer in range(len(network.layers) - 1)
         for one in _tried(network, layer, inside, left, basis, rng)
     ]
-    return sorted(tried, key=lambda one: -one.explained)
-
-
-def with_neuron(network: Network, missing: Missing) -> Network:
-    """The network with one neuron more."""
-    layers = list(network.layers)
-    own, above = layers[missing.layer], layers[missing.layer + 1]
-    layers[missing.layer] = Layer(
-        np.vstack([own.weight, missing.vector[:-1]]), np.append(own.bias, missing.vector[-1])
-    )
-    layers[missing.layer + 1] = Layer(
-        np.column_stack([above.weight, missing.outputs]), np.asarray(above.bias)
-    )
-    return network.replace(layers=tuple(layers))
+    return sorted(tried, key=lambda one: -one.share)
 
 
 def _tried(
@@ -147,7 +116,7 @@ def _tried(
     left: Float[np.ndarray, " equations"],
     basis: Float[np.ndarray, "equations directions"],
     rng: np.random.Generator,
-) -> list[Missing]:
+) -> list[MissingNeuron]:
     """Random neurons of one layer, each with the weights above that explain most; the best few."""
     fed = inside.values[layer]
     vectors = _vectors(fed, rng)
@@ -166,8 +135,8 @@ def _tried(
         design = design - basis @ (basis.T @ design)
         weights = np.linalg.lstsq(design, left, rcond=1e-8)[0]
         gone = whole - float(np.sum((left - design @ weights) ** 2))
-        found.append(Missing(layer, vector, weights, gone / max(whole, 1e-300)))
-    return sorted(found, key=lambda one: -one.explained)[:PUT_IN]
+        found.append(MissingNeuron(layer, vector, weights, gone / max(whole, 1e-300)))
+    return sorted(found, key=lambda one: -one.share)[:PUT_IN]
 
 
 def _vectors(
