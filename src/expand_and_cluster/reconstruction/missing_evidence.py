@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jaxtyping import Float
 
@@ -143,16 +144,23 @@ def explained(
     return onto @ above / jnp.sum(evidence.left**2), above
 
 
-@partial(jax.jit, static_argnames="activation")
 def screened(
-    vectors: Float[Array, "candidates inputs_and_one"], evidence: Evidence, activation: Activation
-) -> Float[Array, " candidates"]:
-    """What each of many vectors explains."""
+    vectors: Float[np.ndarray, "candidates inputs_and_one"],
+    evidence: Evidence,
+    activation: Activation,
+) -> Float[np.ndarray, " candidates"]:
+    """What each of many vectors explains; one program serves any number of them."""
+    padded = np.pad(np.float32(vectors), ((0, -len(vectors) % TOGETHER), (0, 0)))
+    blocks = np.split(padded, len(padded) // TOGETHER)
+    shares = [np.asarray(_screened(block, evidence, activation)) for block in blocks]
+    return np.concatenate(shares)[: len(vectors)]
 
-    def one(vector: Array) -> Array:
-        return explained(vector, evidence, activation)[0]
 
-    return jax.lax.map(one, vectors, batch_size=TOGETHER)
+@partial(jax.jit, static_argnames="activation")
+def _screened(
+    vectors: Float[Array, "together inputs_and_one"], evidence: Evidence, activation: Activation
+) -> Float[Array, " together"]:
+    return jax.vmap(lambda vector: explained(vector, evidence, activation)[0])(vectors)
 
 
 @partial(jax.jit, static_argnames="activation")

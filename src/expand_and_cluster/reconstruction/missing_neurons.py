@@ -108,9 +108,7 @@ def _best(
     own = network.layers[layer]
     spread = np.append(own.weight.std(axis=0), own.bias.std())
     candidates = rng.normal(size=(CANDIDATES, len(spread))) * spread
-    shares = np.asarray(
-        screened(jnp.asarray(candidates, jnp.float32), evidence, network.activation)
-    )
+    shares = screened(candidates, evidence, network.activation)
     best = -np.inf, candidates[0]
     for index in np.argsort(-shares)[:FOLLOWED]:
         found = _uphill(candidates[index], evidence, network.activation)
@@ -155,6 +153,6 @@ def _along_valley(
     moved = np.repeat(np.outer(LENGTHS, vector), len(SHIFTS), axis=0)
     moved[:, -1] += np.tile(SHIFTS, len(LENGTHS))
     moved = np.concatenate([vector[None], moved])
-    shares = np.asarray(screened(jnp.asarray(moved, jnp.float32), evidence, activation))
+    shares = screened(moved, evidence, activation)
     best = int(np.argmax(shares))
     return moved[best] if shares[best] > shares[0] + MORE else None
