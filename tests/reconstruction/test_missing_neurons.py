@@ -38,8 +38,6 @@ def weakened(network: Network, layer: int, neuron: int, share: float) -> Network
     return network.replace(layers=tuple(layers))
 
 
-
-
 def polished(network: Network, pairs: DeepPairs) -> DeepGaussNewton:
     descent = DeepGaussNewton(network, pairs, DeepGaussNewtonSettings(steps=40, progress=1e-3))
     list(descent.run())
