@@ -25,9 +25,9 @@ from expand_and_cluster.reconstruction.channel_groups import (
     sign_of,
 )
 from expand_and_cluster.reconstruction.kernel_equations import Kernel, solve_kernel
-from expand_and_cluster.reconstruction.kink_lines import Draw, KinkLines, Place
+from expand_and_cluster.reconstruction.kink_lines import Draw, KinkLines
 from expand_and_cluster.reconstruction.known_kinks import channels_at, of_layers_below
-from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry
+from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, Place
 from expand_and_cluster.reconstruction.open_kinks import OpenKinks
 from expand_and_cluster.reconstruction.sightings import Sighting, SightingReader
 
@@ -42,6 +42,10 @@ QUIET, EXPLAINED = 4, 30
 # Share of kinks that may stay unexplained in such a round, so that two which coincide do not keep
 # the search from ending; the verdict does not tolerate them.
 STRAY = 0.02
+# Rounds without a new channel after which a layer is done whatever stays unexplained: in the first
+# layer, where one kink is enough for a channel, and in others, where units that showed such kinks
+# are gone back to.
+PATIENCE_FIRST, PATIENCE = 8, 24
 # Searches for biases that may fail, each of some thousand questions.
 MOST_TRIES = 20
 # Rounds after which the search is given up; the longest that was followed came to 43.
@@ -113,25 +117,49 @@ class ChannelSearch:
 
     def run(self) -> FoundLayer:
         """Ask until nothing new is seen."""
-        rounds, around, quiet, explained = 0, 0, 0, 0
+        rounds, around, quiet, settled, explained = 0, 0, 0, 0, 0
+        patience = PATIENCE if self.below.depth else PATIENCE_FIRST
         place = self.lines.place()
-        while quiet < QUIET and rounds < MOST_ROUNDS:
+        while rounds < MOST_ROUNDS and settled < patience:
+            if quiet >= QUIET and not self._shown_before():
+                break
             before = len(self.vectors)
             # In the first layer one kink is enough, and after a quiet round others are wanted.
             if around == ROUNDS or quiet or not self.below.depth:
-                place, around = self.lines.place(), 0
                 # Elsewhere units bend the outputs in other proportions.
                 self.open.move_on()
                 self._solve_across()
+                place, around = self._next_place(quiet), 0
             known, new = self._round(place)
             self._solve_all()
             rounds, around = rounds + 1, around + 1
-            calm = known > 0 and len(self.vectors) == before and new <= STRAY * known
-            quiet, explained = (quiet + 1, explained + known) if calm else (0, 0)
+            if len(self.vectors) > before:
+                quiet, settled, explained = 0, 0, 0
+            else:
+                quiet = quiet + 1 if known > 0 and new <= STRAY * known else 0
+                settled, explained = settled + (known > 0), explained + known
             note = f"{len(self.vectors)} channels, {known} kinks explained, {new} new"
             stage = f"read channels of layer {self.below.depth + 1}"
             self.report(Progress(stage, rounds, note=note))
-        return self._found(rounds, quiet >= QUIET and explained >= EXPLAINED, explained)
+        return self._found(rounds, settled >= QUIET and explained >= EXPLAINED, explained)
+
+    def _next_place(self, quiet: int) -> Place:
+        """Another unit; after quiet rounds, by turns, one that showed a kink which stays open."""
+        shown = self._shown_before()
+        if quiet % 2 == 0 or not shown:
+            return self.lines.place()
+        place = shown[self.rng.integers(len(shown))]
+        self.open.come_back(place)
+        return place
+
+    def _shown_before(self) -> list[Place]:
+        """Units, above the first layer, around which there are kinks that no channel explains.
+
+        In the first layer every kink is measured at once: what is open there no channel makes.
+        """
+        if not self.below.depth:
+            return []
+        return [one.place for one in self.open.all if one.place is not None]
 
     def layer(self) -> ConvLayer:
         """The channels found so far."""

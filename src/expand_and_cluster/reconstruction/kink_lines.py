@@ -1,13 +1,12 @@
 """Lines on which kinks of one layer are looked for: one pixel changes, among fresh surroundings."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from expand_and_cluster.queries.kinks import Ask, Kinks, find_kinks
-from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, Position
+from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, Place
 from expand_and_cluster.reconstruction.sightings import Sighting
 
 # Half the length of a line, in standard deviations of an input.
@@ -32,19 +31,6 @@ ASIDE = (0.1, 1.0)
 
 Rows = Float[np.ndarray, "rows inputs"]
 Draw = Callable[[int], Float[np.ndarray, "rows inputs"]]
-
-
-@dataclass(frozen=True, eq=False)
-class Place:
-    """A unit whose pixels vary, and the image around them.
-
-    Attributes:
-        unit: Row and column.
-        background: The image.
-    """
-
-    unit: Position
-    background: Float[np.ndarray, " inputs"]
 
 
 class KinkLines:
@@ -102,6 +88,8 @@ class KinkLines:
             more, apart = self._beside(middles, near)
             found += more
             middles, near = middles[~apart], near[~apart]
+        for one in found:
+            one.place = place
         return found, len(near)
 
     def along(self, starts: Rows, ends: Rows) -> tuple[list[Sighting], Kinks]:

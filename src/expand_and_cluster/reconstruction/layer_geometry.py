@@ -13,6 +13,19 @@ Position = tuple[int, int]
 Box = tuple[Span, Span]
 
 
+@dataclass(frozen=True, eq=False)
+class Place:
+    """A unit whose pixels vary, and the image around them.
+
+    Attributes:
+        unit: Row and column.
+        background: The image.
+    """
+
+    unit: Position
+    background: Float[np.ndarray, " inputs"]
+
+
 @dataclass(frozen=True)
 class LayerGeometry:
     """One layer of an architecture, seen from the image.

@@ -6,6 +6,7 @@ import numpy as np
 
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.known_kinks import PIECE, channels_at
+from expand_and_cluster.reconstruction.layer_geometry import Place
 from expand_and_cluster.reconstruction.sightings import Sighting
 
 
@@ -34,6 +35,12 @@ class OpenKinks:
     def move_on(self) -> None:
         """Go to another unit, where kinks bend the outputs in other proportions."""
         self.behind, self.here = self.all, []
+
+    def come_back(self, place: Place) -> None:
+        """Go to the unit of an earlier place again; what was found there joins what will be."""
+        self.move_on()
+        self.here = [one for one in self.behind if one.place is place]
+        self.behind = [one for one in self.behind if one.place is not place]
 
     def drop(self, sightings: Iterable[Sighting]) -> None:
         """Forget some."""

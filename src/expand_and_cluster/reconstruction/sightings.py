@@ -10,7 +10,7 @@ from expand_and_cluster.queries.jumps import measure_jumps
 from expand_and_cluster.queries.kinks import Ask
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.kernel_equations import KinkEquations
-from expand_and_cluster.reconstruction.layer_geometry import Box, LayerGeometry
+from expand_and_cluster.reconstruction.layer_geometry import Box, LayerGeometry, Place
 
 # Gradient outside a unit's pixels, relative to the kink, of a layer above.
 OUTSIDE = 1e-5
@@ -29,6 +29,7 @@ class Sighting:
         jump: Slope of the outputs after the kink less that before it.
         measured: Whether the gradient's jump was measured.
         equations: What it says about the kernel, if it is a single unit's.
+        place: The unit around which it was found.
     """
 
     point: Float[np.ndarray, " inputs"]
@@ -37,6 +38,7 @@ class Sighting:
     jump: Float[np.ndarray, " outputs"]
     measured: bool = False
     equations: KinkEquations | None = None
+    place: Place | None = None
 
     @property
     def pixel(self) -> int:
