@@ -8,11 +8,12 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
+from expand_and_cluster.reconstruction import channels
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.channel_groups import groups_alike, parts_across
 from expand_and_cluster.reconstruction.channels import ChannelSearch
 from expand_and_cluster.reconstruction.kernel_equations import KinkEquations, solve_kernel
-from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, reach
+from expand_and_cluster.reconstruction.layer_geometry import LayerGeometry, Place, reach
 from expand_and_cluster.reconstruction.sightings import Sighting
 
 # Those that can be read off kinks: a mean hides which of its values turned on.
@@ -190,3 +191,50 @@ def test_a_leaky_layer_with_stride_padding_and_three_colours():
     assert len(found.layer.bias) == 3
     # Differences of answers over steps of 5e-6 round to 1e-9 or so.
     assert off.min(axis=1).max() < 1e-6
+
+
+def a_search(depth: int) -> ChannelSearch:
+    """A search of a layer of a small network, whose rounds are yet to be made up."""
+    layer = Conv(2)
+    network = build(Convolutional((1, 6, 6), [layer, layer]))
+    below = Below(network.architecture, network.convolutions[:depth], network.activation)
+    rng = np.random.default_rng(0)
+    return ChannelSearch(below, network, lambda count: rng.normal(size=(count, 36)), rng)
+
+
+@pytest.mark.parametrize(
+    ("depth", "new", "rounds"),
+    [(0, 0, channels.QUIET), (0, 10, channels.PATIENCE_FIRST), (1, 0, channels.QUIET)],
+)
+def test_a_layer_ends_when_all_is_explained_or_nothing_more_is(depth, new, rounds, monkeypatch):
+    search = a_search(depth)
+    monkeypatch.setattr(search, "_round", lambda place: (100, new))
+    found = search.run()
+    assert (found.rounds, found.done, found.explained) == (rounds, True, 100 * rounds)
+
+
+def test_rounds_that_explain_nothing_are_no_end(monkeypatch):
+    monkeypatch.setattr(channels, "MOST_ROUNDS", 30)
+    search = a_search(0)
+    monkeypatch.setattr(search, "_round", lambda place: (0, 0))
+    found = search.run()
+    assert (found.rounds, found.done) == (30, False)
+
+
+def test_a_unit_with_a_kink_that_stays_open_is_gone_back_to(monkeypatch):
+    search, places = a_search(1), []
+    shown = Place((1, 1), np.zeros(36))
+
+    def asked(place: Place) -> tuple[int, int]:
+        places.append(place)
+        # Once gone back to, what it showed is at hand to ask near.
+        assert (len(search.open.here) == 1) == (place is shown)
+        return 100, 0
+
+    first = Sighting(np.zeros(36), np.eye(36)[0], 1.0, np.ones(2), measured=True, place=shown)
+    search.open.behind.append(first)
+    monkeypatch.setattr(search, "_round", asked)
+    found = search.run()
+    assert found.rounds == channels.PATIENCE
+    assert sum(place is shown for place in places) == channels.PATIENCE // 2
+    assert found.open == (first,)
