@@ -238,3 +238,11 @@ def test_a_unit_with_a_kink_that_stays_open_is_gone_back_to(monkeypatch):
     assert found.rounds == channels.PATIENCE
     assert sum(place is shown for place in places) == channels.PATIENCE // 2
     assert found.open == (first,)
+
+
+def test_kinks_know_the_unit_that_they_were_found_around():
+    search = a_search(0)
+    place = search.lines.place()
+    found, _ = search.lines.kinks(place)
+    assert found
+    assert all(one.place is place for one in found)
