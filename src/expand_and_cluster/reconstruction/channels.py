@@ -60,7 +60,7 @@ class FoundLayer:
         layer: Kernels of length 1, and biases.
         votes: For each channel, how many kinks it explains.
         rounds: Rounds of lines that were asked.
-        done: Whether the last rounds were explained by these channels.
+        done: Whether these channels explained the last rounds, or no more of them came.
         explained: Kinks of these rounds that the channels explain.
         open: Kinks, in any round, that no channel of the layer explains in the end, although their
             gradient jumps in a unit's pixels alone. A unit of a layer above may make them, where
