@@ -58,6 +58,36 @@ def test_a_stage_cut_short_still_shows_its_last_report():
     assert out.getvalue().splitlines() == ["[00:00] a: 0 of 10", "[00:00] a: 1 of 10"]
 
 
+def test_stages_that_return_all_the_time_do_not_flood_the_output():
+    clock, out = Clock(), io.StringIO()
+    with ProgressRenderer(Console(file=out), clock=clock) as renderer:
+        for _ in range(100):
+            renderer(Progress("ask", 0, 4))
+            renderer(Progress("ask", 4, 4))
+            renderer(Progress("read", 1))
+            clock.now += 0.2
+        renderer(Progress("rebuild", 0, 1))
+    lines = out.getvalue().splitlines()
+    # Of 300 reports, one or two of each stage in five seconds.
+    assert 8 <= len(lines) <= 13
+    assert sum("ask" in line for line in lines) >= 4
+    assert sum("read" in line for line in lines) >= 1
+    assert lines[-1] == "[00:20] rebuild: 0 of 1"
+
+
+def test_a_stage_that_returns_keeps_one_bar():
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=150)
+    with ProgressRenderer(console, clock=Clock()) as renderer:
+        renderer(Progress("train students", 3, 9))
+        for _ in range(20):
+            renderer(Progress("ask", 0, 4))
+            renderer(Progress("read", 1))
+    last = out.getvalue().rsplit("train students", 1)[1]
+    assert "3 of 9" in last
+    assert last.count("ask") == 1
+
+
 def test_a_terminal_gets_bars():
     out = io.StringIO()
     console = Console(file=out, force_terminal=True, width=150)

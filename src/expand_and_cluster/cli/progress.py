@@ -18,7 +18,8 @@ class ProgressRenderer:
     """A reporter that shows stage, amount, rate, time left and losses.
 
     Use it as a context manager. Without a terminal it prints a plain line at most every
-    `interval` seconds, and always the first and the last of a stage.
+    `interval` seconds, and always the first and the last of a stage, unless the stage returns
+    sooner than that.
 
     Args:
         console: Where to write; None means stderr.
@@ -40,8 +41,11 @@ class ProgressRenderer:
         self._pace = _Pace(clock())
         self._last: Progress | None = None
         self._waiting: str | None = None
+        # When each stage last had a line, and whether the present one has returned soon after.
+        self._shown: dict[str, float] = {}
+        self._returned = False
         self._bars = _live_bars(self._console) if self._console.is_terminal else None
-        self._tasks: list[TaskID] = []
+        self._tasks: dict[str, TaskID] = {}
 
     def __enter__(self) -> "ProgressRenderer":
         """Start the live display, if there is one."""
@@ -77,20 +81,31 @@ class ProgressRenderer:
 
     def _draw(self, bars: Bars, progress: Progress, facts: str, new_stage: bool) -> None:
         if new_stage:
-            self._tasks.append(bars.add_task(progress.stage, total=progress.total, facts=facts))
-            for task in self._tasks[:-_SHOWN]:
-                bars.remove_task(task)
-            self._tasks = self._tasks[-_SHOWN:]
-        bars.update(self._tasks[-1], completed=progress.done, total=progress.total, facts=facts)
+            while len(self._tasks) >= _SHOWN or progress.stage in self._tasks:
+                gone = progress.stage if progress.stage in self._tasks else next(iter(self._tasks))
+                bars.remove_task(self._tasks.pop(gone))
+            task = bars.add_task(progress.stage, total=progress.total, facts=facts)
+            self._tasks[progress.stage] = task
+        bars.update(
+            self._tasks[progress.stage],
+            completed=progress.done,
+            total=progress.total,
+            facts=facts,
+        )
 
     def _print(self, progress: Progress, facts: str, now: float, new_stage: bool) -> None:
         if new_stage:
-            self._flush()
+            if not self._returned:
+                self._flush()
+            last = self._shown.get(progress.stage, float("-inf"))
+            self._returned = now - last < self._interval
         line = f"[{duration(now - self._begun)}] {progress.stage}: {facts}"
         whole = progress.total is not None and progress.done >= progress.total
-        if new_stage or whole or now - self._printed >= self._interval:
+        to_be_seen = (new_stage or whole) and not self._returned
+        if to_be_seen or now - self._printed >= self._interval:
             self._console.print(line, soft_wrap=True, markup=False)
             self._printed, self._waiting = now, None
+            self._shown[progress.stage] = now
         else:
             self._waiting = line
 
