@@ -1,5 +1,7 @@
 """Convolutional networks against SciPy's correlation and plain loops."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.signal import correlate2d
@@ -70,6 +72,23 @@ def test_outputs_are_those_of_scipy(architecture: Convolutional):
         expected.append(network.dense[1].weight @ hidden + network.dense[1].bias)
     np.testing.assert_allclose(network(images), expected, rtol=1e-12, atol=1e-12)
     np.testing.assert_allclose(network(images.reshape(3, -1)), expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES)
+def test_single_precision_and_its_gradients_are_those_of_double(architecture: Convolutional):
+    network = build(architecture)
+    rows = np.random.default_rng(1).normal(size=(3, architecture.input_size))
+
+    def gradient(precise: bool) -> list[np.ndarray]:
+        with jax.enable_x64(precise):
+            leaves = jax.tree.map(lambda leaf: jnp.asarray(leaf, float), network)
+            loss = lambda network, rows: jnp.mean(network.apply(rows) ** 2)  # noqa: E731
+            found = jax.jit(jax.value_and_grad(loss))(leaves, jnp.asarray(rows, float))
+            return [np.asarray(leaf) for leaf in jax.tree.leaves(found)]
+
+    for single, double in zip(gradient(False), gradient(True), strict=True):
+        assert single.dtype == np.float32
+        np.testing.assert_allclose(single, double, atol=2e-5 * np.abs(double).max())
 
 
 def test_more_rows_than_a_chunk_are_answered_row_by_row():

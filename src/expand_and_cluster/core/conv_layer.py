@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -62,8 +63,8 @@ def passed(
 ) -> tuple[Passed, ...]:
     """What every layer takes in and gives.
 
-    With channels last, a convolution is one product of matrices and pooling runs along memory:
-    training is three times as fast as with channels first.
+    Channels are last: pooling then runs along memory, and XLA's convolution is fast
+    (`benchmarks/convolution.py`).
     """
     found: list[Passed] = []
     values = jnp.moveaxis(images, 1, -1)
@@ -77,23 +78,16 @@ def passed(
 def _convolved(
     layer: ConvLayer, images: Float[Array, "samples side side below"]
 ) -> Float[Array, "samples places places channels"]:
-    """What every channel takes in at every position.
-
-    Windows are written out as slices: XLA has no fast convolution in double precision.
-    """
-    pad, stride, kernel = layer.geometry.padding, layer.geometry.stride, layer.geometry.kernel
-    wide = jnp.pad(images, ((0, 0), (pad, pad), (pad, pad), (0, 0)))
-    places = layer.geometry.positions(images.shape[1])
-    reach = stride * (places - 1) + 1
-    seen = [
-        wide[:, i : i + reach : stride, j : j + reach : stride]
-        for i in range(kernel)
-        for j in range(kernel)
-    ]
-    channels = len(layer.weight)
-    vectors = jnp.moveaxis(layer.weight, 1, -1).reshape(channels, -1)
-    rows = jnp.concatenate(seen, axis=-1).reshape(-1, vectors.shape[1])
-    return (rows @ vectors.T + layer.bias).reshape(len(images), places, places, channels)
+    """What every channel takes in at every position."""
+    pad, stride = layer.geometry.padding, layer.geometry.stride
+    convolved = jax.lax.conv_general_dilated(
+        images,
+        jnp.transpose(layer.weight, (2, 3, 1, 0)),
+        (stride, stride),
+        ((pad, pad), (pad, pad)),
+        dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return convolved + layer.bias
 
 
 def _pooled(

@@ -18,7 +18,7 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Layer, affine_arrays
 from expand_and_cluster.core.precision import double
 
-# Images in one compiled call: their windows are written out, some 100 kB for each image.
+# Images in one compiled call, and in one of few.
 CHUNK = 512
 FEW = 32
 
