@@ -12,9 +12,11 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import (
+    BiasesFirstDescent,
     DeepDescent,
     all_present,
     hidden_weights,
+    lay_out_above,
 )
 from expand_and_cluster.fitting.deep_equations import DeepModel, deep_parameters, lay_out
 from expand_and_cluster.fitting.result import StopReason
@@ -127,3 +129,47 @@ def test_an_absent_neuron_stays_and_adds_nothing():
     found = descent(start, teacher, present=present)
     assert found.loss < 1e-28
     np.testing.assert_array_equal(found.network().layers[0].weight[4], first.weight[0])
+
+
+def biases_first(start: Network, teacher: Network, inputs: np.ndarray) -> BiasesFirstDescent:
+    first = start.layers[0].weight
+    with double():
+        weights = hidden_weights((0, *start.widths[1:]))
+        data = lay_out_above(first, inputs, teacher(inputs), weights)
+        return BiasesFirstDescent(start, data, LevenbergMarquardtSettings(steps=60))
+
+
+def test_where_the_first_vectors_are_known_only_its_biases_and_the_rest_move():
+    teacher = a_network((3, 4, 2, 1), "tanh")
+    moved = nearby(teacher, 0.03)
+    known = Layer(teacher.layers[0].weight, moved.layers[0].bias)
+    start = moved.replace(layers=(known, *moved.layers[1:]))
+    with double():
+        found = biases_first(start, teacher, np.random.default_rng(2).normal(size=(400, 3)))
+        for _ in found.run():
+            pass
+    assert found.loss < 1e-26
+    np.testing.assert_array_equal(found.network().layers[0].weight, teacher.layers[0].weight)
+    for here, there in zip(found.network().layers, teacher.layers, strict=True):
+        np.testing.assert_allclose(here.weight, there.weight, atol=1e-10)
+        np.testing.assert_allclose(here.bias, there.bias, atol=1e-10)
+
+
+def test_its_first_step_is_that_of_all_other_weights_columns():
+    start, teacher = a_network((3, 4, 2, 2), "g"), a_network((3, 4, 2, 2), "g", seed=1)
+    inputs = np.random.default_rng(2).normal(size=(60, 3))
+    answers, jacobian = dense(matrices(start), inputs, "g")
+    with double():
+        first = start.layers[0].weight
+        weights = hidden_weights((0, 4, 2, 2))
+        data = lay_out_above(first, inputs, teacher(inputs), weights)
+        bare = start.replace(layers=(Layer(first[:, :0], start.layers[0].bias), *start.layers[1:]))
+        equations = DeepModel(start.activation, 0.0).assemble(
+            deep_parameters(bare), jax.tree.map(jnp.asarray, all_present(bare)), data
+        )
+    # Of the first layer, 4 neurons of 3 weights and a bias, the biases alone; then all of the next.
+    columns = jacobian[:, :, [3, 7, 11, 15, *range(16, 26)]]
+    gram = np.einsum("sop,soq->pq", columns, columns) / 60
+    np.testing.assert_allclose(equations.hidden_gram, gram, rtol=1e-10, atol=1e-12)
+    gradient = np.einsum("so,sop->p", answers - teacher(inputs), columns) / 60
+    np.testing.assert_allclose(equations.hidden_gradient, gradient, rtol=1e-10, atol=1e-12)

@@ -39,6 +39,8 @@ class LevenbergMarquardtSettings:
 # second; a function of the shapes alone, because results must not depend on the clock.
 CALL_OPERATIONS = 3e10
 LONGEST_CALL = 25
+# Damping between which steps are looked for: beyond, none in double precision can descend.
+LEAST_DAMPING, MOST_DAMPING = 1e-18, 1e10
 
 
 def steps_in_call(operations: float) -> int:
@@ -76,8 +78,10 @@ class DampedSteps:
         data: Training set in the model's form.
         settings: When to stop and how to damp.
         outputs: Number of outputs, by which losses are divided.
-        call: Steps of one compiled call.
+        call: Steps of one call.
         deadline: `time.monotonic()` after which to stop.
+        compiled: Whether a call is one compiled program; not for a model that assembles its
+            equations outside of one.
     """
 
     def __init__(
@@ -91,6 +95,7 @@ class DampedSteps:
         outputs: int,
         call: int,
         deadline: float | None = None,
+        compiled: bool = True,
     ) -> None:
         """Remember; nothing is computed yet."""
         self.parameters = parameters
@@ -103,16 +108,20 @@ class DampedSteps:
         self._outputs = outputs
         self._call = call
         self._deadline = deadline
+        self._assemble = partial(_assemble, model=model) if compiled else model.assemble
+        self._descend = _descend if compiled else _descend_by_steps
         self._damping = jnp.asarray(settings.damping)
         self._growth = jnp.asarray(2.0)
 
     def run(self) -> Iterator[None]:
-        """Descend until a reason to stop; yields after every compiled call."""
+        """Descend until a reason to stop; yields after every call."""
         chosen = self._settings
+        equations = self._assemble(self.parameters, self._masks, self._data)
         while True:
             wanted = min(self._call, chosen.steps - self.step)
-            self.parameters, self._damping, self._growth, value, taken = _descend(
+            self.parameters, equations, self._damping, self._growth, taken = self._descend(
                 self.parameters,
+                equations,
                 self._damping,
                 self._growth,
                 self._masks,
@@ -122,7 +131,7 @@ class DampedSteps:
                 self._model,
             )
             self.step += int(taken)
-            self.loss = float(value) / self._outputs
+            self.loss = float(equations.loss) / self._outputs
             self.history.append((self.step, self.loss))
             yield
             reason = self._reason(int(taken) < wanted)
@@ -191,6 +200,7 @@ class StepByStep:
 @partial(jax.jit, static_argnames="model")
 def _descend(
     parameters: Any,
+    equations: Any,
     damping: Array,
     growth: Array,
     masks: Any,
@@ -198,7 +208,7 @@ def _descend(
     steps: Array,
     target: Array,
     model: Model,
-) -> tuple[Any, Array, Array, Array, Array]:
+) -> tuple[Any, Any, Array, Array, Array]:
     """At most `steps` steps with Nielsen's damping update.
 
     Stops early at the target, at a loss that is not finite, and where damping has grown so far
@@ -206,27 +216,71 @@ def _descend(
     """
 
     def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
-        _, damping, _, equations, taken = state
-        return (taken < steps) & (equations.loss > target) & (damping < 1e10)
+        _, equations, damping, _, taken = state
+        return (taken < steps) & (equations.loss > target) & (damping < MOST_DAMPING)
 
     def advance(state):  # noqa: ANN001, ANN202 - a while_loop carry
-        parameters, damping, growth, equations, taken = state
-        moved, predicted = model.solve(parameters, equations, damping)
-        reached = model.loss(moved, masks, data)
-        # NaN compares false: a failed factorisation or an overflow is a rejected step.
-        accepted = reached < equations.loss
-        gain = (equations.loss - reached) / predicted
-        shrink = jnp.maximum(0.2, 1.0 - (2.0 * gain - 1.0) ** 3)
+        parameters, equations, damping, growth, taken = state
+        moved, accepted, damping, growth = _attempt(
+            parameters, equations, damping, growth, masks, data, model
+        )
         new = lax.cond(
             accepted,
             lambda: (moved, model.assemble(moved, masks, data)),
             lambda: (parameters, equations),
         )
-        damping = jnp.where(accepted, jnp.maximum(damping * shrink, 1e-18), damping * growth)
-        return new[0], damping, jnp.where(accepted, 2.0, 2.0 * growth), new[1], taken + 1
+        return *new, damping, growth, taken + 1
 
-    start = model.assemble(parameters, masks, data)
-    parameters, damping, growth, equations, taken = lax.while_loop(
-        proceed, advance, (parameters, damping, growth, start, jnp.asarray(0))
+    return lax.while_loop(
+        proceed, advance, (parameters, equations, damping, growth, jnp.asarray(0))
     )
-    return parameters, damping, growth, equations.loss, taken
+
+
+def _descend_by_steps(
+    parameters: Any,
+    equations: Any,
+    damping: Array,
+    growth: Array,
+    masks: Any,
+    data: Any,
+    steps: Array,
+    target: Array,
+    model: Model,
+) -> tuple[Any, Any, Array, Array, int]:
+    """The same, step by step, for a model whose equations no compiled program assembles."""
+    taken = 0
+    while taken < steps and equations.loss > target and damping < MOST_DAMPING:
+        moved, accepted, damping, growth = _attempt(
+            parameters, equations, damping, growth, masks, data, model
+        )
+        if accepted:
+            parameters, equations = moved, model.assemble(moved, masks, data)
+        taken += 1
+    return parameters, equations, damping, growth, taken
+
+
+@partial(jax.jit, static_argnames="model")
+def _assemble(parameters: Any, masks: Any, data: Any, *, model: Model) -> Any:
+    return model.assemble(parameters, masks, data)
+
+
+@partial(jax.jit, static_argnames="model")
+def _attempt(
+    parameters: Any,
+    equations: Any,
+    damping: Array,
+    growth: Array,
+    masks: Any,
+    data: Any,
+    model: Model,
+) -> tuple[Any, Array, Array, Array]:
+    """Moved weights, whether the loss falls with them, and the next damping and its growth."""
+    moved, predicted = model.solve(parameters, equations, damping)
+    reached = model.loss(moved, masks, data)
+    # NaN compares false: a failed factorisation or an overflow is a rejected step.
+    accepted = reached < equations.loss
+    gain = (equations.loss - reached) / predicted
+    shrink = jnp.maximum(0.2, 1.0 - (2.0 * gain - 1.0) ** 3)
+    eased, tightened = jnp.maximum(damping * shrink, LEAST_DAMPING), damping * growth
+    damping = jnp.where(accepted, eased, tightened)
+    return moved, accepted, damping, jnp.where(accepted, 2.0, 2.0 * growth)

@@ -2,13 +2,15 @@
 
 The Jacobian is never kept: for each block of samples it is written out layer by layer (the slope
 of an output in a neuron's pre-activation, times what the neuron is fed), multiplied with itself
-and added up. The last layer's weights enter linearly, with one block shared by all outputs, and
-are eliminated as for one hidden layer.
+and added up. It is written out by a compiled program and multiplied by NumPy's BLAS, which in
+double precision is several times as fast as XLA's products (`benchmarks/deep_equations.py`). The
+last layer's weights enter linearly, with one block shared by all outputs, and are eliminated as for
+one hidden layer.
 """
 
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -47,11 +49,13 @@ class DeepData(NamedTuple):
         inputs: Inputs with a column of ones.
         targets: Outputs to be matched.
         weights: Share of every row in the mean over samples.
+        known: What the first layer's neurons take in besides, if anything.
     """
 
     inputs: Float[Array, "blocks rows inputs_and_bias"]
     targets: Float[Array, "blocks rows outputs"]
     weights: Float[Array, "blocks rows"]
+    known: Float[Array, "blocks rows neurons"] | None = None
 
 
 class DeepEquations(NamedTuple):
@@ -93,6 +97,7 @@ def lay_out(
     inputs: Float[np.ndarray, "samples inputs"],
     targets: Float[np.ndarray, "samples outputs"],
     weights: int,
+    known: Float[np.ndarray, "samples neurons"] | None = None,
 ) -> DeepData:
     """Pairs in blocks whose Jacobian is of moderate size; call inside double precision.
 
@@ -100,6 +105,7 @@ def lay_out(
         inputs: Inputs.
         targets: Targets.
         weights: Number of weights of the hidden layers.
+        known: What the first layer's neurons take in besides, if anything.
     """
     samples, outputs = targets.shape
     most = max(64, BLOCK_ENTRIES // (weights * outputs))
@@ -112,7 +118,12 @@ def lay_out(
         return jnp.asarray(filled.reshape(blocks, rows, *values.shape[1:]))
 
     extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
-    return DeepData(laid(extended), laid(targets), laid(np.full(samples, 1.0 / samples)))
+    return DeepData(
+        laid(extended),
+        laid(targets),
+        laid(np.full(samples, 1.0 / samples)),
+        None if known is None else laid(known),
+    )
 
 
 class Passed(NamedTuple):
@@ -128,13 +139,19 @@ class Passed(NamedTuple):
 
 
 def forward(
-    parameters: DeepParameters, present: Present, activation: Activation, inputs: Array
+    parameters: DeepParameters,
+    present: Present,
+    activation: Activation,
+    inputs: Array,
+    known: Array | None = None,
 ) -> Passed:
-    """Activations and slopes of one block."""
+    """Activations and slopes of one block; `known` is what the first layer takes in besides."""
     values, slopes = [inputs], []
     ones = inputs[:, -1:]
     for vectors, here in zip(parameters.hidden, present, strict=True):
         pre = values[-1] @ vectors.T
+        if known is not None and not slopes:
+            pre = pre + known
         active = activation.function(pre) * here
         slopes.append(activation.derivative(pre) * here)
         values.append(jnp.concatenate([active, ones], axis=1))
@@ -163,6 +180,40 @@ def jacobian_rows(
     return jnp.concatenate(parts, axis=2)
 
 
+@partial(jax.jit, static_argnames="activation")
+def written_out(
+    parameters: DeepParameters, present: Present, part: DeepData, activation: Activation
+) -> tuple[
+    Float[Array, "rows features"],
+    Float[Array, "rows outputs weights"],
+    Float[Array, "rows outputs"],
+]:
+    """Output features, Jacobian and error of a block, rows scaled by the roots of their shares."""
+    passed = forward(parameters, present, activation, part.inputs, part.known)
+    root = jnp.sqrt(part.weights)
+    error = (passed.values[-1] @ parameters.outputs.T - part.targets) * root[:, None]
+    rows = jacobian_rows(parameters, passed) * root[:, None, None]
+    return passed.values[-1] * root[:, None], rows, error
+
+
+def _terms(
+    parameters: DeepParameters, masks: Present, part: DeepData, activation: Activation
+) -> list[np.ndarray]:
+    """What one block adds, in the order of `DeepEquations`."""
+    written: Any = written_out(parameters, masks, part, activation)
+    features, rows, error = map(np.asarray, written)
+    flat = rows.reshape(-1, rows.shape[-1])
+    return [
+        # Of a matrix times its own transpose NumPy computes one half.
+        flat.T @ flat,
+        np.matmul(features.T, np.swapaxes(rows, 0, 1)),
+        features.T @ features,
+        error.reshape(-1) @ flat,
+        features.T @ error,
+        np.array(np.sum(error**2)),
+    ]
+
+
 @dataclass(frozen=True)
 class DeepModel:
     """Loss, normal equations and step of a network with any number of hidden layers.
@@ -179,43 +230,24 @@ class DeepModel:
         """Squared error summed over outputs, mean over samples."""
 
         def block(part: DeepData) -> Array:
-            passed = forward(parameters, masks, self.activation, part.inputs)
+            passed = forward(parameters, masks, self.activation, part.inputs, part.known)
             error = passed.values[-1] @ parameters.outputs.T - part.targets
             return jnp.sum(part.weights[:, None] * error**2)
 
         return jnp.sum(jax.lax.map(block, data))
 
     def assemble(self, parameters: DeepParameters, masks: Present, data: DeepData) -> DeepEquations:
-        """Gram blocks and gradient at these weights."""
-
-        def add(total: DeepEquations, part: DeepData) -> tuple[DeepEquations, None]:
-            passed = forward(parameters, masks, self.activation, part.inputs)
-            root = jnp.sqrt(part.weights)
-            features = passed.values[-1] * root[:, None]
-            error = (passed.values[-1] @ parameters.outputs.T - part.targets) * root[:, None]
-            rows = jacobian_rows(parameters, passed) * root[:, None, None]
-            flat = rows.reshape(-1, rows.shape[-1])
-            new = DeepEquations(
-                hidden_gram=flat.T @ flat,
-                cross_gram=jnp.einsum("sf,sop->ofp", features, rows),
-                feature_gram=features.T @ features,
-                hidden_gradient=error.reshape(-1) @ flat,
-                feature_gradient=features.T @ error,
-                loss=jnp.sum(error**2),
-            )
-            return jax.tree.map(jnp.add, total, new), None
-
-        weights = sum(vectors.size for vectors in parameters.hidden)
-        outputs, size = parameters.outputs.shape
-        empty = DeepEquations(
-            jnp.zeros((weights, weights)),
-            jnp.zeros((outputs, size, weights)),
-            jnp.zeros((size, size)),
-            jnp.zeros(weights),
-            jnp.zeros((size, outputs)),
-            jnp.zeros(()),
-        )
-        return jax.lax.scan(add, empty, data)[0]
+        """Gram blocks and gradient at these weights; not within a compiled program."""
+        parts = [
+            jax.tree.map(lambda values, block=block: values[block], data)
+            for block in range(len(data.targets))
+        ]
+        total = _terms(parameters, masks, parts[0], self.activation)
+        for part in parts[1:]:
+            more = _terms(parameters, masks, part, self.activation)
+            for whole, term in zip(total, more, strict=True):
+                whole += term
+        return DeepEquations(*map(jnp.asarray, total))
 
     def solve(
         self, parameters: DeepParameters, equations: DeepEquations, damping: Array

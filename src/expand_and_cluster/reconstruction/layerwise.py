@@ -28,7 +28,7 @@ from expand_and_cluster.reconstruction.layerwise_outcome import (
     LayerwiseSettings,
     Stage,
 )
-from expand_and_cluster.reconstruction.layerwise_students import SHARPENED, DeepStudents
+from expand_and_cluster.reconstruction.layerwise_students import DeepStudents
 from expand_and_cluster.reconstruction.read_polish import WIDE_STEPS, pairs_for, polish_read
 from expand_and_cluster.reconstruction.second_look import look_again
 from expand_and_cluster.students.above import FOUND
@@ -168,7 +168,7 @@ class LayerwiseSearch:
             fit = self._students.trained(index, layer, below, width)
             if self._first_layer is not None and not wide:
                 # Above what was read they are nearly there: all that is rough is the biases.
-                fit = self._students.sharpened(fit, f"above-{index}", most=SHARPENED)
+                fit = self._students.above_read(fit, index, below[0].weight)
                 yield from self._near(self._stage(layer, fit), FOUND, "layer 1 read off steps")
             wide.append(fit)
             ground = self._ground(self._stage(layer, fit), below, width)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
@@ -115,7 +116,31 @@ class DeepStudents:
             memory.save_all(fit)
         return self.sharpened(fit, name, most=SHARPENED)
 
-    def sharpened(self, rough: Fit, name: str, *, most: int = AT_ONCE) -> Fit:
+    def above_read(self, rough: Fit, index: int, first: Float[np.ndarray, "_ _"]) -> Fit:
+        """Students above a layer that was read off, sharpened: mostly its biases are rough.
+
+        While only these move, steps are cheap. The best student then moves as a whole, for what was
+        read is not exact; so do others if none holds all of the teacher yet.
+
+        Args:
+            rough: Students as Adam left them.
+            index: The round.
+            first: Input vectors of the layer, biases left out.
+        """
+        fit = self.sharpened(rough, f"above-{index}", most=SHARPENED, first=first)
+        if is_over(self.deadline):
+            return fit
+        found = fit.losses.min() <= FOUND
+        return self.sharpened(fit, f"whole-{index}", most=1 if found else SHARPENED)
+
+    def sharpened(
+        self,
+        rough: Fit,
+        name: str,
+        *,
+        most: int = AT_ONCE,
+        first: Float[np.ndarray, "_ _"] | None = None,
+    ) -> Fit:
         """The best of these students by Levenberg-Marquardt, until one holds all of the teacher.
 
         The others follow as they are.
@@ -124,21 +149,24 @@ class DeepStudents:
             rough: Students as Adam left them.
             name: Name of the ensemble, for the checkpoint.
             most: At most this many are sharpened.
+            first: Input vectors of the first layer that stay as they are; None if none does.
         """
         order = np.argsort(rough.losses, kind="stable")
         done: list[Fit] = []
-        for first in range(0, min(most, len(order)), AT_ONCE):
-            some = [int(student) for student in order[first : first + AT_ONCE]]
+        order, left = order[:most], order[most:]
+        for begin in range(0, len(order), AT_ONCE):
+            some = [int(student) for student in order[begin : begin + AT_ONCE]]
             fit = sharpen(
                 self.data,
                 Network.stack([rough.students.student(student) for student in some]),
                 report=self.report,
                 stage=f"sharpen students {name}",
                 deadline=self.deadline,
-                memory=Memory(self.checkpoint, f"sharpened-{name}-{first}", self.activation),
+                memory=Memory(self.checkpoint, f"sharpened-{name}-{begin}", self.activation),
+                first=first,
             )
             done.append(fit)
             if fit.losses.min() <= FOUND or is_over(self.deadline):
                 break
-        rest = order[sum(len(fit.losses) for fit in done) :]
+        rest = [*order[sum(len(fit.losses) for fit in done) :], *left]
         return joined([*done, *(rough.part(int(student)) for student in rest)])

@@ -11,7 +11,12 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
-from expand_and_cluster.fitting.deep_descent import DeepDescent, hidden_weights
+from expand_and_cluster.fitting.deep_descent import (
+    BiasesFirstDescent,
+    DeepDescent,
+    hidden_weights,
+    lay_out_above,
+)
 from expand_and_cluster.fitting.deep_equations import lay_out
 from expand_and_cluster.fitting.each_student import fit_each
 from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
@@ -122,6 +127,7 @@ def sharpen(
     stage: str = "sharpen students",
     deadline: float | None = None,
     memory: Memory | None = None,
+    first: Float[np.ndarray, "neurons inputs"] | None = None,
 ) -> Fit:
     """Levenberg-Marquardt on all weights of these students, rebuilt layers included.
 
@@ -132,13 +138,21 @@ def sharpen(
         stage: Name of the work in the reports.
         deadline: `time.monotonic()` after which training stops.
         memory: Keeps students as they finish.
+        first: The first layer's input vectors, which all students have, where only its biases are
+            to move; None: all weights move.
     """
-    part = data.first(samples_for_deep(students.widths, len(data.inputs)))
+    widths = students.widths if first is None else (0, *students.widths[1:])
+    part = data.first(samples_for_deep(widths, len(data.inputs)))
+    weights = hidden_weights(widths)
     with double():
-        laid_out = lay_out(part.inputs, part.targets, hidden_weights(students.widths))
+        if first is None:
+            laid_out = lay_out(part.inputs, part.targets, weights)
+        else:
+            laid_out = lay_out_above(first, part.inputs, part.targets, weights)
+    descent = DeepDescent if first is None else BiasesFirstDescent
     return fit_each(
         students,
-        lambda student: DeepDescent(student, laid_out, NEWTON, deadline),
+        lambda student: descent(student, laid_out, NEWTON, deadline),
         steps=NEWTON.steps,
         report=report,
         stage=stage,
