@@ -23,6 +23,7 @@ import optax
 
 from expand_and_cluster.convolutions_given import ConvStandard
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
+from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.layer_blocks import look_at_layers
 from expand_and_cluster.datasets import load
 from expand_and_cluster.fitting.muon import MuonData, MuonDescent, MuonSettings, on_device
@@ -32,7 +33,8 @@ from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisa
 from expand_and_cluster.teachers.convolutional import trained_convolutional
 from expand_and_cluster.teachers.trained import trained
 
-BATCHES = 50  # in one compiled call
+# In one compiled call; convolutions are slow in a loop (`fitting/muon.py`).
+BATCHES, BATCHES_CONVOLUTIONAL = 50, 1
 
 
 def by_adam(student: Any, data: MuonData, rate: float, batch: int, seconds: float) -> Any:
@@ -40,9 +42,10 @@ def by_adam(student: Any, data: MuonData, rate: float, batch: int, seconds: floa
     student = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), student)
     state = optax.scale_by_adam().init(student)
     rng, began = np.random.default_rng(0), 0.0
+    call = BATCHES_CONVOLUTIONAL if isinstance(student, ConvNetwork) else BATCHES
     share = 0.0
     while share < 1.0:
-        rows = rng.integers(len(data.inputs), size=(BATCHES, batch)).astype(np.int32)
+        rows = rng.integers(len(data.inputs), size=(call, batch)).astype(np.int32)
         now = rate * 0.5 * (1.0 + np.cos(np.pi * share))
         student, state = adam_steps(student, state, data, jnp.asarray(rows), jnp.float32(now))
         jax.block_until_ready(state)
@@ -64,7 +67,8 @@ def adam_steps(student: Any, state: Any, data: MuonData, rows: Any, rate: Any) -
         moves, state = optax.scale_by_adam().update(jax.grad(error)(student), state)
         return (jax.tree.map(lambda w, m: w - rate * m, student, moves), state), None
 
-    return jax.lax.scan(one, (student, state), rows)[0]
+    start = (student, state)
+    return one(start, rows[0])[0] if len(rows) == 1 else jax.lax.scan(one, start, rows)[0]
 
 
 def by_muon(student: Any, data: MuonData, rate: float, batch: int, seconds: float) -> Any:

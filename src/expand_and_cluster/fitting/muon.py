@@ -27,8 +27,9 @@ from expand_and_cluster.fitting.result import StopReason
 
 Student = TypeVar("Student", Network, ConvNetwork)
 
-# Batches in one compiled call: some tenths of a second.
-PER_CALL = 50
+# Batches in one compiled call: some tenths of a second. Within a loop of batches XLA's convolutions
+# are fifteen times slower, so those of convolutional networks are called one by one.
+PER_CALL, PER_CALL_CONVOLUTIONAL = 50, 1
 # Rows of which outputs are computed at once where a loss over all pairs is wanted.
 ROWS = 4096
 
@@ -41,7 +42,7 @@ class MuonSettings:
         learning_rate: First learning rate, of matrices and of biases; it falls to zero like a
             cosine.
         batch_size: Samples in a batch, at most.
-        steps: Batches, rounded to whole calls of at most 50.
+        steps: Batches, rounded to whole calls (of at most 50).
         seconds: Time for the descent, compiling not counted, in place of `steps`: the clock then
             moves the schedule, and the result depends on the machine. None: the clock changes
             nothing.
@@ -100,8 +101,9 @@ class MuonDescent(Generic[Student]):
         self._seed, self._deadline = seed, deadline
         samples = len(data.inputs)
         self._rows = min(settings.batch_size, samples)
-        self._calls = max(1, samples // (self._rows * PER_CALL))
-        self._batches = min(PER_CALL, samples // self._rows)
+        call = PER_CALL_CONVOLUTIONAL if isinstance(network, ConvNetwork) else PER_CALL
+        self._calls = max(1, samples // (self._rows * call))
+        self._batches = min(call, samples // self._rows)
         self._whole = max(1, settings.steps // self._batches) * self._batches
         self._leaves: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), network)
         self._state = _rule().init(self._leaves)
@@ -219,8 +221,10 @@ def _advance(
         moved = jax.tree.map(lambda weight, step: weight + now * step, network, direction)
         return (moved, state, progress + pace), loss
 
-    (network, state, _), losses = jax.lax.scan(one, (network, state, progress), rows)
-    return network, state, jnp.mean(losses)
+    start = (network, state, progress)
+    # One batch needs no loop, not even of one round.
+    ended, losses = one(start, rows[0]) if len(rows) == 1 else jax.lax.scan(one, start, rows)
+    return ended[0], ended[1], jnp.mean(losses)
 
 
 def _loss(network: Any, data: MuonData) -> float:
