@@ -132,7 +132,7 @@ def test_an_absent_neuron_stays_and_adds_nothing():
 
 
 def biases_first(start: Network, teacher: Network, inputs: np.ndarray) -> BiasesFirstDescent:
-    first = start.layers[0].weight
+    first = np.asarray(start.layers[0].weight)
     with double():
         weights = hidden_weights((0, *start.widths[1:]))
         data = lay_out_above(first, inputs, teacher(inputs), weights)
@@ -160,7 +160,7 @@ def test_its_first_step_is_that_of_all_other_weights_columns():
     inputs = np.random.default_rng(2).normal(size=(60, 3))
     answers, jacobian = dense(matrices(start), inputs, "g")
     with double():
-        first = start.layers[0].weight
+        first = np.asarray(start.layers[0].weight)
         weights = hidden_weights((0, 4, 2, 2))
         data = lay_out_above(first, inputs, teacher(inputs), weights)
         bare = start.replace(layers=(Layer(first[:, :0], start.layers[0].bias), *start.layers[1:]))

@@ -90,7 +90,7 @@ class BiasesFirstDescent(DeepDescent):
         deadline: float | None = None,
     ) -> None:
         """Arrange the network for the solver; nothing is computed yet."""
-        self._vectors = network.layers[0].weight
+        self._vectors = np.asarray(network.layers[0].weight)
         super().__init__(_with_first(network, self._vectors[:, :0]), data, settings, deadline)
 
     def network(self) -> Network:
