@@ -23,18 +23,20 @@ import optax
 
 from expand_and_cluster.convolutions_given import ConvStandard
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
-from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.layer_blocks import look_at_layers
 from expand_and_cluster.datasets import load
-from expand_and_cluster.fitting.muon import MuonData, MuonDescent, MuonSettings, on_device
+from expand_and_cluster.fitting.muon import (
+    MuonData,
+    MuonDescent,
+    MuonSettings,
+    batches_in_call,
+    on_device,
+)
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.students.grown import random_student
 from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.teachers.convolutional import trained_convolutional
 from expand_and_cluster.teachers.trained import trained
-
-# In one compiled call; convolutions are slow in a loop (`fitting/muon.py`).
-BATCHES, BATCHES_CONVOLUTIONAL = 50, 1
 
 
 def by_adam(student: Any, data: MuonData, rate: float, batch: int, seconds: float) -> Any:
@@ -42,10 +44,11 @@ def by_adam(student: Any, data: MuonData, rate: float, batch: int, seconds: floa
     student = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), student)
     state = optax.scale_by_adam().init(student)
     rng, began = np.random.default_rng(0), 0.0
-    call = BATCHES_CONVOLUTIONAL if isinstance(student, ConvNetwork) else BATCHES
     share = 0.0
     while share < 1.0:
-        rows = rng.integers(len(data.inputs), size=(call, batch)).astype(np.int32)
+        rows = rng.integers(len(data.inputs), size=(batches_in_call(student), batch)).astype(
+            np.int32
+        )
         now = rate * 0.5 * (1.0 + np.cos(np.pi * share))
         student, state = adam_steps(student, state, data, jnp.asarray(rows), jnp.float32(now))
         jax.block_until_ready(state)

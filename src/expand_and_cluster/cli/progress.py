@@ -81,9 +81,11 @@ class ProgressRenderer:
 
     def _draw(self, bars: Bars, progress: Progress, facts: str, new_stage: bool) -> None:
         if new_stage:
-            while len(self._tasks) >= _SHOWN or progress.stage in self._tasks:
-                gone = progress.stage if progress.stage in self._tasks else next(iter(self._tasks))
-                bars.remove_task(self._tasks.pop(gone))
+            old = self._tasks.pop(progress.stage, None)
+            if old is None and len(self._tasks) == _SHOWN:
+                old = self._tasks.pop(next(iter(self._tasks)))
+            if old is not None:
+                bars.remove_task(old)
             task = bars.add_task(progress.stage, total=progress.total, facts=facts)
             self._tasks[progress.stage] = task
         bars.update(

@@ -209,15 +209,11 @@ def _descend(
     target: Array,
     model: Model,
 ) -> tuple[Any, Any, Array, Array, Array]:
-    """At most `steps` steps with Nielsen's damping update.
-
-    Stops early at the target, at a loss that is not finite, and where damping has grown so far
-    that no step in double precision can descend.
-    """
+    """At most `steps` steps with Nielsen's damping update."""
 
     def proceed(state):  # noqa: ANN001, ANN202 - a while_loop carry
         _, equations, damping, _, taken = state
-        return (taken < steps) & (equations.loss > target) & (damping < MOST_DAMPING)
+        return _goes_on(equations, damping, taken, steps, target)
 
     def advance(state):  # noqa: ANN001, ANN202 - a while_loop carry
         parameters, equations, damping, growth, taken = state
@@ -249,7 +245,7 @@ def _descend_by_steps(
 ) -> tuple[Any, Any, Array, Array, int]:
     """The same, step by step, for a model whose equations no compiled program assembles."""
     taken = 0
-    while taken < steps and equations.loss > target and damping < MOST_DAMPING:
+    while _goes_on(equations, damping, taken, steps, target):
         moved, accepted, damping, growth = _attempt(
             parameters, equations, damping, growth, masks, data, model
         )
@@ -257,6 +253,17 @@ def _descend_by_steps(
             parameters, equations = moved, model.assemble(moved, masks, data)
         taken += 1
     return parameters, equations, damping, growth, taken
+
+
+def _goes_on(
+    equations: Any, damping: Array, taken: Array | int, steps: Array, target: Array
+) -> Array:
+    """Whether to take another step.
+
+    Not at the target, at a loss that is not finite, nor where damping has grown so far that no step
+    in double precision can descend.
+    """
+    return (taken < steps) & (equations.loss > target) & (damping < MOST_DAMPING)
 
 
 @partial(jax.jit, static_argnames="model")

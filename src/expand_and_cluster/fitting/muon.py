@@ -66,6 +66,11 @@ class MuonData(NamedTuple):
     targets: Float[Array, "samples outputs"]
 
 
+def batches_in_call(network: Network | ConvNetwork) -> int:
+    """Batches that one compiled call trains a network on."""
+    return PER_CALL_CONVOLUTIONAL if isinstance(network, ConvNetwork) else PER_CALL
+
+
 def on_device(
     inputs: Float[np.ndarray, "samples inputs"], targets: Float[np.ndarray, "samples outputs"]
 ) -> MuonData:
@@ -101,7 +106,7 @@ class MuonDescent(Generic[Student]):
         self._seed, self._deadline = seed, deadline
         samples = len(data.inputs)
         self._rows = min(settings.batch_size, samples)
-        call = PER_CALL_CONVOLUTIONAL if isinstance(network, ConvNetwork) else PER_CALL
+        call = batches_in_call(network)
         self._calls = max(1, samples // (self._rows * call))
         self._batches = min(call, samples // self._rows)
         self._whole = max(1, settings.steps // self._batches) * self._batches

@@ -168,7 +168,7 @@ class LayerwiseSearch:
             fit = self._students.trained(index, layer, below, width)
             if self._first_layer is not None and not wide:
                 # Above what was read they are nearly there: all that is rough is the biases.
-                fit = self._students.above_read(fit, index, self._first_layer[:, :-1])
+                fit = self._students.above_read(fit, index)
                 yield from self._near(self._stage(layer, fit), FOUND, "layer 1 read off steps")
             wide.append(fit)
             ground = self._ground(self._stage(layer, fit), below, width)

@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.checkpoint import Checkpoint
@@ -116,7 +115,7 @@ class DeepStudents:
             memory.save_all(fit)
         return self.sharpened(fit, name, most=SHARPENED)
 
-    def above_read(self, rough: Fit, index: int, first: Float[np.ndarray, "_ _"]) -> Fit:
+    def above_read(self, rough: Fit, index: int) -> Fit:
         """Students above a layer that was read off, sharpened: mostly its biases are rough.
 
         While only these move, steps are cheap. The best student then moves as a whole, for what was
@@ -125,21 +124,15 @@ class DeepStudents:
         Args:
             rough: Students as Adam left them.
             index: The round.
-            first: Input vectors of the layer, biases left out.
         """
-        fit = self.sharpened(rough, f"above-{index}", most=SHARPENED, first=first)
+        fit = self.sharpened(rough, f"above-{index}", most=SHARPENED, biases_first=True)
         if is_over(self.deadline):
             return fit
         found = fit.losses.min() <= FOUND
         return self.sharpened(fit, f"whole-{index}", most=1 if found else SHARPENED)
 
     def sharpened(
-        self,
-        rough: Fit,
-        name: str,
-        *,
-        most: int = AT_ONCE,
-        first: Float[np.ndarray, "_ _"] | None = None,
+        self, rough: Fit, name: str, *, most: int = AT_ONCE, biases_first: bool = False
     ) -> Fit:
         """The best of these students by Levenberg-Marquardt, until one holds all of the teacher.
 
@@ -149,13 +142,13 @@ class DeepStudents:
             rough: Students as Adam left them.
             name: Name of the ensemble, for the checkpoint.
             most: At most this many are sharpened.
-            first: Input vectors of the first layer that stay as they are; None if none does.
+            biases_first: Whether of the first layer, which all students have, only biases move.
         """
         order = np.argsort(rough.losses, kind="stable")
         done: list[Fit] = []
-        order, left = order[:most], order[most:]
-        for begin in range(0, len(order), AT_ONCE):
-            some = [int(student) for student in order[begin : begin + AT_ONCE]]
+        chosen = order[:most]
+        for begin in range(0, len(chosen), AT_ONCE):
+            some = [int(student) for student in chosen[begin : begin + AT_ONCE]]
             fit = sharpen(
                 self.data,
                 Network.stack([rough.students.student(student) for student in some]),
@@ -163,10 +156,10 @@ class DeepStudents:
                 stage=f"sharpen students {name}",
                 deadline=self.deadline,
                 memory=Memory(self.checkpoint, f"sharpened-{name}-{begin}", self.activation),
-                first=first,
+                biases_first=biases_first,
             )
             done.append(fit)
             if fit.losses.min() <= FOUND or is_over(self.deadline):
                 break
-        rest = [*order[sum(len(fit.losses) for fit in done) :], *left]
+        rest = order[sum(len(fit.losses) for fit in done) :]
         return joined([*done, *(rough.part(int(student)) for student in rest)])

@@ -127,7 +127,7 @@ def sharpen(
     stage: str = "sharpen students",
     deadline: float | None = None,
     memory: Memory | None = None,
-    first: Float[np.ndarray, "neurons inputs"] | None = None,
+    biases_first: bool = False,
 ) -> Fit:
     """Levenberg-Marquardt on all weights of these students, rebuilt layers included.
 
@@ -138,18 +138,19 @@ def sharpen(
         stage: Name of the work in the reports.
         deadline: `time.monotonic()` after which training stops.
         memory: Keeps students as they finish.
-        first: The first layer's input vectors, which all students have, where only its biases are
-            to move; None: all weights move.
+        biases_first: Whether of the first layer, whose input vectors all students have, only biases
+            move.
     """
-    widths = students.widths if first is None else (0, *students.widths[1:])
+    widths = (0, *students.widths[1:]) if biases_first else students.widths
     part = data.first(samples_for_deep(widths, len(data.inputs)))
     weights = hidden_weights(widths)
     with double():
-        if first is None:
-            laid_out = lay_out(part.inputs, part.targets, weights)
+        if biases_first:
+            vectors = np.asarray(students.student(0).layers[0].weight)
+            laid_out = lay_out_above(vectors, part.inputs, part.targets, weights)
         else:
-            laid_out = lay_out_above(first, part.inputs, part.targets, weights)
-    descent = DeepDescent if first is None else BiasesFirstDescent
+            laid_out = lay_out(part.inputs, part.targets, weights)
+    descent = BiasesFirstDescent if biases_first else DeepDescent
     return fit_each(
         students,
         lambda student: descent(student, laid_out, NEWTON, deadline),
