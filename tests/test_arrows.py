@@ -38,6 +38,7 @@ FIRST_BELOW_THE_LINE = ROOMS.index("datasets")
 SAME_ROOM = {
     "activation_choice": "recovery",
     "convolutions": "pipeline",
+    "convolutions_asked": "pipeline",
     "convolutions_given": "pipeline",
     "convolutions_verdict": "pipeline",
     "depth": "pipeline",

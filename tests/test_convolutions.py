@@ -106,6 +106,35 @@ def test_the_same_folder_asks_nothing_twice(tmp_path: Path):
     np.testing.assert_array_equal(first.layers[0].weight, again.layers[0].weight)
 
 
+def test_the_folder_of_another_seed_is_refused_and_a_larger_budget_goes_on(tmp_path: Path):
+    network = teacher(SMALL, (2,))
+
+    def run(seed: int, budget: int) -> eac.ConvRecovery:
+        return eac.recover_convolutions(
+            network, SMALL, inputs=eac.Gaussian(64), max_queries=budget, seed=seed,
+            checkpoint=tmp_path,
+        )  # fmt: skip
+
+    with pytest.raises(eac.QueryBudgetError):
+        run(0, 300)
+    assert run(0, 60_000).verdict.identified
+    with pytest.raises(eac.InvalidInputError, match="another folder"):
+        run(1, 60_000)
+
+
+def test_an_interruption_says_what_was_reached_and_what_resumes(tmp_path: Path):
+    def interrupt(progress: eac.Progress) -> None:
+        if progress.stage == "read channels of layer 1":
+            raise KeyboardInterrupt
+
+    with pytest.raises(eac.InterruptedRecoveryError, match="resumes it") as caught:
+        eac.recover_convolutions(
+            teacher(SMALL, (2,)), SMALL, inputs=eac.Gaussian(64), max_queries=60_000,
+            progress=interrupt, checkpoint=tmp_path,
+        )  # fmt: skip
+    assert caught.value.partial == {"layers": []}
+
+
 def test_a_budget_that_is_too_small_says_how_far_it_came():
     network = teacher(TWO, (3, 4), seed=4)
     with pytest.raises(eac.QueryBudgetError, match="layer 2 of 2") as caught:
@@ -136,6 +165,10 @@ def test_a_teacher_whose_budget_runs_out_is_a_row_of_the_experiment(tmp_path: Pa
         ({"progress": 3}, "progress"),
         ({"checkpoint": 3}, "checkpoint"),
         ({"inputs": eac.Gaussian(63)}, "63"),
+        ({"time_budget": 5.0}, "time_budget is for QueryPairs"),
+        ({"students": 4}, "students is for QueryPairs"),
+        ({"source": lambda rows: rows[:, :5].astype(np.float32) * 1.1}, "answers are float32"),
+        ({"source": lambda rows: np.round(rows[:, :5], 3)}, "answers are 3 decimals"),
     ],
 )
 def test_what_cannot_work_is_refused(changes: dict[str, Any], words: str, unchecked: None):
@@ -155,17 +188,22 @@ def some_images(network: eac.ConvNetwork, samples: int = 3000) -> eac.QueryPairs
     return eac.QueryPairs(inputs, network(inputs))
 
 
-def test_channels_come_from_given_pairs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_channels_come_from_given_pairs_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, unchecked: None
+):
     for name in ("FIRST", "MERGED", "LATER"):
         short = MuonSettings(learning_rate=1e-2 if name == "FIRST" else 3e-3, batch_size=64,
                              steps=1500)  # fmt: skip
         monkeypatch.setattr(convolutions_given, name, short)
     network = teacher(SMALL, (2,))
+    four: Any = np.int64(4)
+    two: Any = np.int64(2)
 
     def recovered() -> eac.ConvRecovery:
         return eac.recover_convolutions(
-            some_images(network), SMALL, widths=[4, 12], students=2, seed=0, checkpoint=tmp_path
-        )
+            some_images(network), SMALL, widths=[four, 12], students=two, seed=0,
+            checkpoint=tmp_path,
+        )  # fmt: skip
 
     found = recovered()
     (scores,) = eac.compare_channels(found.layers, network)
@@ -177,6 +215,7 @@ def test_channels_come_from_given_pairs_too(tmp_path: Path, monkeypatch: pytest.
     error = np.sqrt(np.mean((found.network(unseen) - network(unseen)) ** 2))
     assert error < 0.2 * network(unseen).std()
     assert len(found.votes[0]) == len(found.layers[0].bias)
+    assert found.settings["widths"] == [4, 12]
     np.testing.assert_array_equal(recovered().layers[0].weight, found.layers[0].weight)
     with pytest.raises(eac.InvalidInputError, match="another folder"):
         eac.recover_convolutions(
@@ -193,10 +232,11 @@ def test_channels_come_from_given_pairs_too(tmp_path: Path, monkeypatch: pytest.
         ({"widths": [4, 0]}, "widths"),
         ({"students": 1}, "students"),
         ({"hidden_layers": -1}, "hidden_layers"),
+        ({"time_budget": "60"}, "time_budget must be a number above 0"),
         ({"architecture": TWO}, "the pairs have 64 inputs"),
     ],
 )
-def test_what_pairs_do_not_go_with_is_refused(changes: dict[str, Any], words: str):
+def test_what_pairs_do_not_go_with_is_refused(changes: dict[str, Any], words: str, unchecked: None):
     arguments: dict[str, Any] = {"architecture": SMALL, **changes}
     with pytest.raises(eac.InvalidInputError, match=words):
         eac.recover_convolutions(some_images(teacher(SMALL, (2,)), 50), **arguments)

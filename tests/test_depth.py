@@ -7,15 +7,23 @@ import numpy as np
 import pytest
 
 from expand_and_cluster.core.activations import resolve
+from expand_and_cluster.core.checkpoint import Checkpoint
+from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.progress import silent
 from expand_and_cluster.fitting.memory import Memory
+from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.pipeline import recover
 from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Gaussian, Uniform
 from expand_and_cluster.reconstruction.deep_completion import CompletedLayers
+from expand_and_cluster.reconstruction.layerwise import LayerwiseSearch
+from expand_and_cluster.reconstruction.layerwise_outcome import LayerwiseSettings
 from expand_and_cluster.recovery import Recovery, load
 from expand_and_cluster.scoring.compare import compare
+from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.teachers.synthetic import synthetic_deep, synthetic_inputs
 from expand_and_cluster.teachers.untrained import untrained
 from expand_and_cluster.verdict.deep_judgement import judge_over_all_inputs
@@ -60,6 +68,46 @@ def test_two_hidden_layers_are_recovered_kept_and_resumed(
     again = run(tmp_path / "checkpoint")
     for one, other in zip(again.network.layers, recovery.network.layers, strict=True):
         np.testing.assert_array_equal(one.weight, other.weight)
+
+
+def test_a_time_budget_that_is_over_gives_a_student_and_another_angle_another_folder(
+    tmp_path: Path,
+):
+    inputs = synthetic_inputs(300, 3, seed=1)
+
+    def run_shortly(angle: float | None = None) -> Recovery:
+        return recover(
+            QueryPairs(inputs, TEACHER(inputs)), activation="tanh", hidden_layers=2, width=6,
+            students=2, time_budget=1e-3, checkpoint=tmp_path, max_cluster_angle=angle,
+        )  # fmt: skip
+
+    recovery = run_shortly()
+    assert not recovery.verdict.identified
+    assert recovery.settings["found_by"] == "best student"
+    assert np.all(np.isfinite(recovery.network(inputs)))
+    with pytest.raises(InvalidInputError, match="max_cluster_angle"):
+        run_shortly(0.02)
+
+
+def test_students_that_were_sharpened_are_counted_once():
+    inputs = synthetic_inputs(100, 3, seed=1)
+    data = TrainingData(inputs, TEACHER(inputs))
+    search = LayerwiseSearch(
+        data, data, TEACHER.activation, LayerwiseSettings(2, 2, 1, 0, 0.26, 1),
+        checkpoint=Checkpoint(None), report=silent, held=lambda *_: True,
+    )  # fmt: skip
+
+    def fit(network: Network, loss: float) -> Fit:
+        return Fit.from_histories(
+            Network.stack([network]), [loss], [[(0, loss)]], [StopReason.STEPS]
+        )
+
+    rough = search._stage(0, fit(TEACHER, 1e-7))
+    other = search._stage(1, fit(TEACHER, 1.0))
+    sharp = search._stage(0, fit(TEACHER, 1e-20), rough)
+    assert search.outcome.stages[0] is sharp
+    assert search.outcome.stages[1] is other
+    assert len(search.outcome.imitating()) == 1
 
 
 @pytest.mark.slow

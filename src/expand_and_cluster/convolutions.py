@@ -10,27 +10,20 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
+from expand_and_cluster.convolutions_asked import recover_asked
 from expand_and_cluster.convolutions_given import recover_given
-from expand_and_cluster.convolutions_verdict import judge_channels, judge_the_rest
 from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
-from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
+from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.whole_number import whole_number
-from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
-from expand_and_cluster.queries.pieces import has_kink
-from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler
+from expand_and_cluster.queries.samplers import Sampler
 from expand_and_cluster.queries.validation import read_folder, read_progress
-from expand_and_cluster.reconstruction.below import Below
-from expand_and_cluster.reconstruction.channels import ChannelSearch, FoundLayer
 from expand_and_cluster.recovery import Verdict
-
-# Standard deviation of the questions where the sampler leaves it open.
-SCALE = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +31,11 @@ class ConvRecovery:
     """Recovered convolutional layers.
 
     Attributes:
-        layers: From the image on. Kernels have length 1 and each is known up to a positive scale
-            and the order of the channels: the scale is the layer above's.
+        layers: From the image on. Each kernel is known up to the order of the channels and, with
+            relu, a positive scale, which is the layer above's; by asking, all have length 1.
         verdict: Whether these are all channels of all layers, how surely, and why.
-        votes: For each layer and channel, kinks that it explains.
+        votes: For each layer and channel, by asking the kinks that it explains, from given pairs
+            the students that have it.
         queries: Rows asked, or given.
         seconds: Time taken.
         settings: Everything given and chosen, as plain values.
@@ -65,8 +59,8 @@ def recover_convolutions(
     activation: str | Callable[[Array], Array] | Activation = "relu",
     max_queries: int | None = None,
     widths: Sequence[int] | None = None,
-    hidden_layers: int = 1,
-    students: int = 4,
+    hidden_layers: int | None = None,
+    students: int | None = None,
     seed: int = 0,
     time_budget: float | None = None,
     progress: Reporter | None = None,
@@ -92,8 +86,8 @@ def recover_convolutions(
         max_queries: For a callable, most rows that may be asked.
         widths: For pairs, channels of a student's convolutions and neurons of its dense hidden
             layers, more than there may be; None means 32 channels and 64 neurons.
-        hidden_layers: For pairs, dense hidden layers.
-        students: For pairs, students of each round.
+        hidden_layers: For pairs, dense hidden layers; None means 1.
+        students: For pairs, students of each round; None means 4.
         seed: Decides everything random.
         time_budget: For pairs, seconds after which the network so far is returned.
         progress: Called with a `Progress` while the work runs.
@@ -101,11 +95,13 @@ def recover_convolutions(
             same folder does nothing twice.
 
     Raises:
-        InvalidInputError: An argument is refused before any work.
+        InvalidInputError: An argument is refused before any work; or the first answers are not in
+            double precision.
         QueryBudgetError: `max_queries` does not suffice; `partial` holds the layers found so
             far, the last of them with the channels found so far.
         OracleError: The callable failed; `partial` holds the pairs answered so far.
         EacError: All students diverged.
+        InterruptedRecoveryError: Ctrl-C; the checkpoint resumes, `partial` holds what was reached.
 
     Source: Martinelli et al., appendix A.7, for channels in the place of neurons; Carlini,
         Jagielski & Mironov (2020) for reading relu networks off their kinks.
@@ -113,138 +109,63 @@ def recover_convolutions(
     began = time.monotonic()
     named = resolve(activation)
     report, folder = read_progress(progress), read_folder(checkpoint)
-    if isinstance(source, QueryPairs):
-        return _from_pairs(
-            source, architecture, named, inputs, max_queries,
-            widths=widths, hidden_layers=hidden_layers, students=students, seed=seed,
-            report=report, checkpoint=Checkpoint(folder), time_budget=time_budget,
-        )  # fmt: skip
-    sampler = _check(source, architecture, inputs, named, max_queries, seed)
-    assert max_queries is not None
-    oracle = Oracle(source, architecture.input_size, max_queries, folder, report=report)
-    rng = np.random.default_rng((seed, 0))
-    found: list[FoundLayer] = []
-    for _ in architecture.layers:
-        below = Below(architecture, [one.layer for one in found], named)
-        search = ChannelSearch(
-            below, oracle.ask, lambda count: sampler.draw(count, rng), rng, report
-        )
-        try:
-            found.append(search.run())
-        except QueryBudgetError as error:
-            raise _spent(max_queries, architecture, found, search) from error
-        if not len(found[-1].votes):
-            break
-    below = Below(architecture, [one.layer for one in found], named)
-    verdict = judge_channels(below, found)
-    if verdict.identified:
-        verdict = judge_the_rest(verdict, below, found, oracle, rng)
-    return ConvRecovery(
-        layers=tuple(one.layer for one in found),
-        verdict=verdict,
-        votes=tuple(one.votes for one in found),
-        queries=oracle.asked,
-        seconds=time.monotonic() - began,
-        settings={
-            "activation": named.name,
-            "max_queries": max_queries,
-            "seed": seed,
-            "questions": repr(sampler),
-            "rounds": [one.rounds for one in found],
-        },
-    )
-
-
-def _from_pairs(
-    pairs: QueryPairs,
-    architecture: Convolutional,
-    activation: Activation,
-    inputs: Any,
-    max_queries: Any,
-    **how: Any,
-) -> ConvRecovery:
-    began = time.monotonic()
-    if inputs is not None or max_queries is not None:
-        raise InvalidInputError(
-            "inputs and max_queries are for a callable that can be asked; with QueryPairs nothing "
-            "is asked: leave them out."
-        )
-    _check_architecture(architecture)
-    found = recover_given(pairs, architecture, activation, **how)
-    return ConvRecovery(
-        layers=found.network.convolutions,
-        verdict=found.verdict,
-        votes=found.votes,
-        queries=len(pairs),
-        seconds=time.monotonic() - began,
-        settings={
-            "activation": activation.name,
-            "seed": how["seed"],
-            "students": how["students"],
-            "widths": None if how["widths"] is None else list(how["widths"]),
-            "hidden_layers": how["hidden_layers"],
-        },
-        network=found.network,
-    )
-
-
-def _check_architecture(architecture: Any) -> None:
     if not isinstance(architecture, Convolutional):
         raise InvalidInputError(
             f"architecture must be an eac.Convolutional, got {type(architecture).__name__}."
         )
-
-
-def _spent(
-    max_queries: int, architecture: Convolutional, found: list[FoundLayer], search: ChannelSearch
-) -> QueryBudgetError:
-    """The budget's end, with all channels that were found by then."""
-    count = len(search.vectors)
-    layers = [one.layer for one in found] + ([search.layer()] if count else [])
-    return QueryBudgetError(
-        f"max_queries={max_queries} was spent on layer {len(found) + 1} of "
-        f"{len(architecture.layers)}, of which {count} channels were found.",
-        partial=tuple(layers),
+    seed = whole_number("seed", seed, 0)
+    settings: dict[str, Any] = {"activation": named.name, "seed": seed}
+    reached: dict[str, Any] = {}
+    try:
+        if isinstance(source, QueryPairs):
+            _refuse(
+                "a callable that can be asked, and with QueryPairs nothing is asked",
+                inputs=inputs, max_queries=max_queries,
+            )  # fmt: skip
+            given = recover_given(
+                source, architecture, named,
+                widths=widths, hidden_layers=hidden_layers, students=students, seed=seed,
+                report=report, checkpoint=Checkpoint(folder), time_budget=time_budget,
+                reached=reached,
+            )  # fmt: skip
+            return ConvRecovery(
+                layers=given.network.convolutions,
+                verdict=given.verdict,
+                votes=given.votes,
+                queries=len(source),
+                seconds=time.monotonic() - began,
+                settings=settings | given.settings,
+                network=given.network,
+            )
+        _refuse(
+            "QueryPairs, and by asking nothing is trained",
+            widths=widths, hidden_layers=hidden_layers, students=students, time_budget=time_budget,
+        )  # fmt: skip
+        asked = recover_asked(
+            source, architecture, named,
+            inputs=inputs, max_queries=max_queries, seed=seed,
+            report=report, folder=folder, reached=reached,
+        )  # fmt: skip
+    except KeyboardInterrupt as stop:
+        resume = "" if folder is None else f"; {folder} resumes it"
+        raise InterruptedRecoveryError(f"recovery interrupted{resume}.", partial=reached) from stop
+    return ConvRecovery(
+        layers=asked.layers,
+        verdict=asked.verdict,
+        votes=asked.votes,
+        queries=asked.queries,
+        seconds=time.monotonic() - began,
+        settings=settings
+        | {
+            "max_queries": max_queries,
+            "questions": repr(asked.questions),
+            "rounds": asked.rounds,
+        },
     )
 
 
-def _check(
-    source: Any,
-    architecture: Any,
-    inputs: Any,
-    activation: Activation,
-    max_queries: Any,
-    seed: Any,
-) -> Sampler:
-    if isinstance(source, type) or not callable(source):
-        raise InvalidInputError(
-            "source must be an eac.QueryPairs, or a callable from (rows, inputs) to "
-            f"(rows, outputs) arrays, got {type(source).__name__}."
-        )
-    _check_architecture(architecture)
-    if not has_kink(activation):
-        raise InvalidInputError(
-            f"activation {activation.name!r} has no kink to read channels off; convolutions need "
-            '"relu" or "leaky_relu" in this version.'
-        )
-    for number, layer in enumerate(architecture.layers, start=1):
-        if layer.pool != "max" or layer.pool_size < 2:
-            raise InvalidInputError(
-                f"layer {number} has pool={layer.pool!r} with pool_size={layer.pool_size}, but "
-                "only max-pooling of at least 2 x 2 shows the signs of kernels in this version."
-            )
-    if inputs is None or max_queries is None:
-        raise InvalidInputError(
-            "a callable needs inputs=, where questions come from, and max_queries=."
-        )
-    whole_number("max_queries", max_queries, 1)
-    whole_number("seed", seed, 0)
-    sampler = as_sampler(inputs)
-    if isinstance(sampler, Gaussian) and sampler.scale is None:
-        sampler = sampler.with_scale(SCALE)
-    if sampler.size != architecture.input_size:
-        raise InvalidInputError(
-            f"inputs gives questions of {sampler.size} numbers, but the architecture takes "
-            f"{architecture.input_size}."
-        )
-    return sampler
+def _refuse(meant_for: str, **arguments: Any) -> None:
+    """Refuse arguments that a source of this kind has no use for."""
+    for name, value in arguments.items():
+        if value is not None:
+            raise InvalidInputError(f"{name} is for {meant_for}: leave it out.")

@@ -20,6 +20,7 @@ from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.fitting.muon import MuonSettings
 from expand_and_cluster.preparation import HELD_OUT, MAX_CLUSTER_ANGLE
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
+from expand_and_cluster.queries.validation import positive_number
 from expand_and_cluster.reconstruction.shared_search import (
     SharedOutcome,
     SharedSearch,
@@ -29,8 +30,9 @@ from expand_and_cluster.recovery import Verdict
 from expand_and_cluster.students.grown import random_student
 from expand_and_cluster.students.training import TrainingData
 
-# Channels of a student's convolutions and neurons of its dense layers, where none are given.
-CHANNELS, NEURONS = 32, 64
+# Channels of a student's convolutions and neurons of its dense layers, dense hidden layers, and
+# students of a round, where none are given.
+CHANNELS, NEURONS, HIDDEN_LAYERS, STUDENTS = 32, 64, 1, 4
 # Measured on 28 x 28 images and two layers of 16 channels (benchmarks/given_layers.py).
 BATCH = 64
 FIRST = MuonSettings(learning_rate=5e-3, batch_size=BATCH, steps=15_000)
@@ -45,12 +47,15 @@ class GivenConvolutions:
     Attributes:
         network: The whole network, over raw inputs.
         verdict: Whether it is the teacher's, how surely, and why.
-        votes: For each convolution and channel, the students of the last round that have it.
+        votes: For each convolution and channel, the students that have it, of the round that the
+            network was made in.
+        settings: What was chosen, as plain values.
     """
 
     network: ConvNetwork
     verdict: Verdict
     votes: tuple[tuple[int, ...], ...]
+    settings: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -104,12 +109,13 @@ def recover_given(
     activation: Activation,
     *,
     widths: Sequence[int] | None,
-    hidden_layers: int,
-    students: int,
+    hidden_layers: int | None,
+    students: int | None,
     seed: int,
     report: Reporter,
     checkpoint: Checkpoint,
     time_budget: float | None,
+    reached: dict[str, Any],
 ) -> GivenConvolutions:
     """Train students, keep what they share, and judge.
 
@@ -117,21 +123,33 @@ def recover_given(
         pairs: All that is known.
         architecture: Image and geometry.
         activation: Of all hidden layers.
-        widths: Channels of a student's convolutions, then neurons of its dense hidden layers.
-        hidden_layers: Dense hidden layers.
-        students: Students of a round.
+        widths: Channels of a student's convolutions, then neurons of its dense hidden layers; None
+            chooses.
+        hidden_layers: Dense hidden layers; None for one.
+        students: Students of a round; None chooses.
         seed: Decides everything random.
         report: Receives progress.
         checkpoint: Keeps every trained student.
         time_budget: Seconds after which to stop.
+        reached: Receives the search, which holds what it has found.
 
     Raises:
         InvalidInputError: An argument is refused before any work.
         EacError: All students diverged.
     """
-    sizes = _check(pairs, architecture, widths, hidden_layers, students, seed)
-    deadline = None if time_budget is None else time.monotonic() + time_budget
-    _claim(checkpoint, pairs, architecture, activation, sizes, students, seed)
+    began, seconds = time.monotonic(), positive_number("time_budget", time_budget)
+    hidden = HIDDEN_LAYERS if hidden_layers is None else hidden_layers
+    hidden = whole_number("hidden_layers", hidden, 0)
+    count = whole_number("students", STUDENTS if students is None else students, 2)
+    sizes = _check(pairs, architecture, widths, hidden)
+    chosen = {"widths": list(sizes), "hidden_layers": hidden, "students": count}
+    claimed = {
+        "architecture": repr(architecture),
+        "activation": activation.name,
+        "seed": seed,
+        "pairs": pairs.digest(),
+    }
+    checkpoint.claim(claimed | chosen)
     order = np.random.default_rng((seed, 1)).permutation(len(pairs))
     training, held_out = pairs.take(order).split(HELD_OUT, seed)
     standard = ConvStandard.fit(training)
@@ -139,11 +157,12 @@ def recover_given(
     search = SharedSearch(
         standard.enter(training),
         lambda rng: random_student(like, sizes, rng),
-        SharedSettings(students, seed, MAX_CLUSTER_ANGLE, FIRST, MERGED, LATER),
+        SharedSettings(count, seed, MAX_CLUSTER_ANGLE, FIRST, MERGED, LATER),
         checkpoint=checkpoint,
         report=report,
-        deadline=deadline,
+        deadline=None if seconds is None else began + seconds,
     )
+    reached["search"] = search.outcome
     outcome = search.run()
     if outcome.network is None:
         raise EacError(
@@ -152,8 +171,9 @@ def recover_given(
             partial=outcome,
         )
     network = standard.restore(outcome.network)
-    votes = _votes(outcome, len(architecture.layers))
-    return GivenConvolutions(network, _judge(outcome, standard, held_out, students), votes)
+    votes = votes_of(outcome, outcome.network.channels)
+    verdict = _judge(outcome.network, votes, standard, held_out, count)
+    return GivenConvolutions(network, verdict, votes, chosen)
 
 
 def _student_like(
@@ -174,28 +194,30 @@ def _student_like(
     return ConvNetwork.from_arrays(architecture, kernels, dense, activation)
 
 
-def _votes(outcome: SharedOutcome[ConvNetwork], layers: int) -> tuple[tuple[int, ...], ...]:
-    last = next((each.shared for each in reversed(outcome.rounds) if each.shared), None)
-    if last is None:
-        assert outcome.network is not None
-        return tuple((1,) * count for count in outcome.network.channels)
+def votes_of(
+    outcome: SharedOutcome[ConvNetwork], channels: tuple[int, ...]
+) -> tuple[tuple[int, ...], ...]:
+    """For each convolution and channel of what was found, the students that have it."""
+    if outcome.shared is None:
+        return tuple((1,) * count for count in channels)
+    shared = [consensus.selection.clusters for consensus in outcome.shared.consensus]
+    # Channels that the best student alone has come after those that students share.
     return tuple(
-        tuple(len(cluster.students) for cluster in consensus.selection.clusters)
-        for consensus in last.consensus[:layers]
+        tuple(len(one.students) for one in clusters) + (1,) * (count - len(clusters))
+        for clusters, count in zip(shared, channels, strict=False)
     )
 
 
 def _judge(
-    outcome: SharedOutcome[ConvNetwork],
+    network: ConvNetwork,
+    votes: tuple[tuple[int, ...], ...],
     standard: ConvStandard,
     held_out: QueryPairs,
     students: int,
 ) -> Verdict:
     """Abstain: what images leave of the error is no rounding, and says how near it is."""
-    assert outcome.network is not None
     unseen = standard.enter(held_out)
-    error = float(np.sqrt(np.mean((outcome.network(unseen.inputs) - unseen.targets) ** 2)))
-    votes = _votes(outcome, len(outcome.network.convolutions))
+    error = float(np.sqrt(np.mean((network(unseen.inputs) - unseen.targets) ** 2)))
     reasons = [
         f"the error on held-out pairs is {error:.1e} of the outputs' spread, above what rounding "
         "explains: channels are known to about that, and whether these are all is not certain"
@@ -209,17 +231,9 @@ def _judge(
 
 
 def _check(
-    pairs: QueryPairs,
-    architecture: Convolutional,
-    widths: Any,
-    hidden_layers: Any,
-    students: Any,
-    seed: Any,
+    pairs: QueryPairs, architecture: Convolutional, widths: Any, hidden_layers: int
 ) -> tuple[int, ...]:
     """Sizes of a student's hidden layers."""
-    whole_number("hidden_layers", hidden_layers, 0)
-    whole_number("students", students, 2)
-    whole_number("seed", seed, 0)
     if pairs.input_size != architecture.input_size:
         raise InvalidInputError(
             f"the pairs have {pairs.input_size} inputs, but the architecture takes "
@@ -235,27 +249,4 @@ def _check(
             f"widths must hold {count} numbers of channels and {hidden_layers} of neurons, got "
             f"{widths!r}."
         )
-    for size in sizes:
-        whole_number("widths", size, 1)
-    return sizes
-
-
-def _claim(
-    store: Checkpoint,
-    pairs: QueryPairs,
-    architecture: Convolutional,
-    activation: Activation,
-    sizes: tuple[int, ...],
-    students: int,
-    seed: int,
-) -> None:
-    """Mark a checkpoint as this recovery's, or refuse one of another."""
-    mine = {
-        "architecture": repr(architecture),
-        "activation": activation.name,
-        "widths": list(sizes),
-        "students": students,
-        "seed": seed,
-        "pairs": pairs.digest(),
-    }
-    store.claim(mine)
+    return tuple(whole_number("widths", size, 1) for size in sizes)

@@ -108,6 +108,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
             "width": width,
             "students": request.students,
             "seed": request.seed,
+            "max_cluster_angle": request.max_cluster_angle or MAX_CLUSTER_ANGLE,
             "rounds_used": len(outcome.shared.rounds),
             "rounding_floor": floor,
             "layers_of_neurons_told_from_the_error": [layer + 1 for layer in refined.missing],

@@ -72,7 +72,7 @@ def recover(
             find it.
         students: Number of students (paper: N).
         min_cluster_fraction: Share of the students that a cluster must hold (paper: gamma);
-            None means 0.5.
+            None means 0.5. None with several hidden layers, where two students are enough.
         max_cluster_angle: Largest median angle within a cluster in radians (paper: beta); None
             means pi / 12.
         outputs: What the outputs are: "logits", "probabilities" (a softmax, or in one column the
@@ -213,6 +213,9 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "questions": repr(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
     }
+    if request.hidden_layers > 1:
+        # Students of a layer stand on what those below it were cut to.
+        mine["max_cluster_angle"] = request.max_cluster_angle
     store.claim(mine)
 
 

@@ -53,7 +53,7 @@ class Rejection:
     """Something the recovery left out.
 
     Attributes:
-        kind: "student", "cluster" or "neuron".
+        kind: "student", "round", "cluster" or "neuron".
         name: Which one.
         reason: Why, in one sentence.
     """
@@ -143,7 +143,7 @@ class Recovery(_Record):
         verdict: Whether it is identified, how surely, and why.
         neurons: One record for each recovered hidden neuron.
         queries: Rows of input whose answers were used.
-        seconds: Time taken, resumed runs added up.
+        seconds: Time taken by the call that came to the end; what a checkpoint held took none.
         settings: Everything given and chosen, as plain values (dict, list, str, numbers).
         rejected: What was left out, each with its reason.
         masked_inputs: True for inputs that hardly vary, whose weights no answer can tell.

@@ -1,5 +1,7 @@
 """Reading channels off kinks, step by step: geometry, derivatives, equations, a whole layer."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from tests.core.test_convolution import ARCHITECTURES, build
@@ -211,6 +213,23 @@ def test_a_layer_ends_when_all_is_explained_or_nothing_more_is(depth, new, round
     monkeypatch.setattr(search, "_round", lambda place: (100, new))
     found = search.run()
     assert (found.rounds, found.done, found.explained) == (rounds, True, 100 * rounds)
+
+
+def test_where_kinks_are_few_more_rounds_are_asked(monkeypatch: pytest.MonkeyPatch):
+    search = a_search(0)
+    monkeypatch.setattr(search, "_round", lambda place: (5, 0))
+    found = search.run()
+    assert (found.rounds, found.done) == (channels.EXPLAINED // 5, True)
+
+
+def test_no_more_kinks_of_a_unit_are_measured_than_allowed(monkeypatch: pytest.MonkeyPatch):
+    search = a_search(0)
+    read: list[Sighting] = []
+    monkeypatch.setattr(search.reader, "read", read.extend)
+    one = Sighting(np.zeros(36), np.eye(36)[0], 1.0, np.ones(2))
+    measured = [dataclasses.replace(one, measured=True) for _ in range(channels.MOST_MEASURED + 2)]
+    assert not search._try([*measured, *[dataclasses.replace(one) for _ in range(5)]])
+    assert not read
 
 
 def test_rounds_that_explain_nothing_are_no_end(monkeypatch):

@@ -1,5 +1,7 @@
 """From a network that nearly fits many pairs to the one: what is to spare goes, tails are left."""
 
+from pathlib import Path
+
 import numpy as np
 from tests.test_depth_given import a_teacher
 
@@ -7,7 +9,13 @@ import expand_and_cluster as eac
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
 from expand_and_cluster.core.progress import silent
-from expand_and_cluster.reconstruction.refinement import LAST_STAGES, LEAST, Refined, Refinement
+from expand_and_cluster.reconstruction.refinement import (
+    FREE,
+    LAST_STAGES,
+    LEAST,
+    Refined,
+    Refinement,
+)
 from expand_and_cluster.students.training import TrainingData
 
 
@@ -34,6 +42,35 @@ def test_neurons_that_give_next_to_nothing_are_taken_out():
     polished, loss = refinement.polish(thinned, LAST_STAGES)
     assert loss < 1e-20
     assert polished.hidden_widths == (5, 4)
+
+
+def test_what_was_tried_before_a_neuron_was_found_is_not_taken_for_what_comes_after(
+    tmp_path: Path,
+):
+    """The widths may be the same, and the network another."""
+    teacher = a_teacher()
+    inputs = np.random.default_rng(1).normal(size=(500, 6))
+    data = TrainingData(inputs, teacher(inputs))
+    refinement = Refinement(data, seed=0, checkpoint=Checkpoint(tmp_path), report=silent)
+    first, *above = blocks_of(teacher)
+    spoilt = network_of((Block(0.5 * first.weight, first.bias), *above), teacher)
+    idle = np.zeros((4, 1, 1))
+    for start, missing in ((spoilt, ()), (teacher, (0,))):
+        first, second, last = blocks_of(start)
+        wide = network_of(
+            (
+                Block(np.concatenate([first.weight, first.weight[:1]]), np.append(first.bias, 3.0)),
+                Block(np.concatenate([second.weight, idle], axis=1), second.bias),
+                last,
+            ),
+            teacher,
+        )
+        refinement.polish = lambda network, *_: (  # type: ignore[method-assign]
+            network, float(np.mean((network(inputs) - data.targets) ** 2))
+        )  # fmt: skip
+        found = Refined(wide, 1e-8, missing)
+        lightened = refinement._lightened(found, FREE)
+        assert lightened == bool(missing)
 
 
 def test_a_neuron_far_out_in_a_tail_is_brought_back():

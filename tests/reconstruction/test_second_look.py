@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from expand_and_cluster.reconstruction import second_look
 from expand_and_cluster.reconstruction.deep_bench import DeepBench, Scored
 from expand_and_cluster.reconstruction.one_neuron import (
     MissingNeuron,
@@ -45,6 +46,20 @@ def test_where_nothing_is_missing_nothing_is_added():
     found, added = look_again(table, whole, arrived=ARRIVED, seed=(0,))
     assert found is whole
     assert added == ()
+
+
+def test_where_time_is_over_the_best_so_far_counts(monkeypatch: pytest.MonkeyPatch):
+    table = bench()
+    start = table.score(without_neuron(TEACHER, 0, 1))
+    own, above = TEACHER.layers[0], np.asarray(TEACHER.layers[1].weight)[:, 1]
+    missing = MissingNeuron(0, np.append(own.weight[1], own.bias[1]), above, 0.9)
+    none = MissingNeuron(0, np.ones(9), np.zeros(2), 0.8)
+    monkeypatch.setattr(second_look, "worth_trying", lambda *_: [missing, none])
+    over = iter([False, False, True, True])
+    monkeypatch.setattr(second_look, "is_over", lambda _: next(over))
+    monkeypatch.setattr(second_look, "_polished", lambda table, put_in, steps: put_in)
+    found, _ = look_again(table, start, arrived=-1.0, seed=(0,))
+    assert found.loss < 1e-20 < start.loss
 
 
 def test_noise_is_no_missing_neuron():

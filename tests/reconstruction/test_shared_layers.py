@@ -6,15 +6,18 @@ from typing import Any
 import numpy as np
 import pytest
 
+from expand_and_cluster.convolutions_given import votes_of
 from expand_and_cluster.core.conv_geometry import Conv, Convolutional
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.layer_blocks import Block, blocks_of, network_of
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.symmetry import Flip
 from expand_and_cluster.reconstruction.shared_layers import (
     fit_outputs,
     share_layers,
     what_is_lost,
 )
+from expand_and_cluster.reconstruction.shared_search import SharedOutcome
 
 
 def a_network(activation: str, seed: int = 0) -> Network:
@@ -57,9 +60,13 @@ def a_student(teacher: Any, seed: int, *, flip: bool = False, stretch: bool = Fa
         up = above.weight * (signs / factor)[None, :, None]
         # One neuron twice, its output weights shared between the two.
         twice = int(rng.integers(count))
-        weight = np.concatenate([weight, weight[[twice]]])
-        bias = np.append(bias, bias[twice])
-        up = np.concatenate([up, 0.3 * up[:, [twice]]], axis=1)
+        # s(z) = sign s(-z) + constant, for odd and even activations alike.
+        rule = teacher.activation.symmetry.flip if flip else Flip(1, 0.0, 0.0)
+        other = -1.0 if flip else 1.0
+        down = -rule.constant * (0.3 * up[:, twice] + above.weight[:, signs < 0.0].sum(axis=1))
+        weight = np.concatenate([weight, other * weight[[twice]]])
+        bias = np.append(bias, other * bias[twice])
+        up = np.concatenate([up, rule.sign * 0.3 * up[:, [twice]]], axis=1)
         up[:, twice] *= 0.7
         # One that is constant.
         weight = np.concatenate([weight, np.zeros((1, *weight.shape[1:]))])
@@ -67,7 +74,7 @@ def a_student(teacher: Any, seed: int, *, flip: bool = False, stretch: bool = Fa
         constant = float(teacher.activation.values(np.array([0.7]))[0])
         more = rng.normal(size=(len(above.weight), 1, up.shape[2]))
         up = np.concatenate([up, more], axis=1)
-        down = constant * more.sum(axis=(1, 2))
+        down = (down + constant * more[:, 0]).sum(axis=1)
         order = rng.permutation(len(bias))
         blocks[layer] = Block(weight[order], bias[order])
         blocks[layer + 1] = Block(up[:, order], above.bias - down)
@@ -77,6 +84,7 @@ def a_student(teacher: Any, seed: int, *, flip: bool = False, stretch: bool = Fa
 CASES = [
     (a_network, "g", {}),
     (a_network, "tanh", {"flip": True}),
+    (a_network, "sigmoid", {"flip": True}),
     (a_network, "relu", {"stretch": True}),
     (a_conv, "relu", {"stretch": True}),
     (a_conv, "g", {}),
@@ -102,6 +110,44 @@ def test_students_made_of_the_teacher_give_the_teacher(make: Any, activation: st
     )
     for consensus in shared.consensus:
         assert all(len(cluster.students) == 3 for cluster in consensus.selection.clusters)
+
+
+def test_channels_of_opposite_signs_are_two_under_max_pooling():
+    teacher = a_conv("tanh")
+    first, *above = blocks_of(teacher)
+    weight, bias = first.weight.copy(), first.bias.copy()
+    weight[1], bias[1] = -weight[0], -bias[0]
+    teacher = network_of((Block(weight, bias), *above), teacher)
+    inputs = np.random.default_rng(1).normal(size=(600, teacher.input_size))
+    students = [a_student(teacher, seed) for seed in (1, 2)]
+    shared = share_layers(students, np.full(2, 1e-8), inputs, teacher(inputs), max_angle=0.26)
+    assert shared is not None
+    assert shared.network.channels == teacher.channels
+
+
+def test_votes_count_channels_that_one_student_alone_has():
+    teacher = a_conv("g")
+    first, second, *dense = blocks_of(teacher)
+    without = np.arange(3) != 2
+    fewer = network_of(
+        (
+            Block(first.weight[without], first.bias[without]),
+            Block(second.weight[:, without], second.bias),
+            *dense,
+        ),
+        teacher,
+    )
+    inputs = np.random.default_rng(1).normal(size=(600, teacher.input_size))
+    # Without that channel below, little is shared above: the best student's stand for themselves.
+    shared = share_layers(
+        [teacher, fewer, fewer], np.array([1e-10, 2e-10, 2e-10]), inputs, teacher(inputs),
+        max_angle=0.26,
+    )  # fmt: skip
+    assert shared is not None
+    outcome = SharedOutcome(shared.network, 1e-10, shared)
+    votes = votes_of(outcome, shared.network.channels)
+    assert [len(each) for each in votes] == list(shared.network.channels)
+    assert votes[0].count(1) == 1
 
 
 def test_a_student_far_worse_than_the_best_is_no_evidence():

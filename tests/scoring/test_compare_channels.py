@@ -54,6 +54,16 @@ def test_a_lost_and_an_invented_channel_are_counted():
     assert not found.recovered[found.partner < 0].any()
 
 
+def test_of_no_channels_all_are_missing():
+    network = build(ARCHITECTURES[2])
+    first = network.convolutions[0]
+    none = ConvLayer(np.zeros((0, *first.weight.shape[1:])), np.zeros(0), first.geometry)
+    (found,) = compare_channels([none], network)
+    assert (found.missing, found.excess) == (len(first.bias), 0)
+    assert np.all(found.distances == 1.0)
+    assert not found.recovered.any()
+
+
 def test_more_layers_than_the_teacher_has_are_refused():
     network = build(ARCHITECTURES[2])
     with pytest.raises(InvalidInputError, match="2"):

@@ -112,7 +112,7 @@ def validate_request(
         hidden_layers: At least 1; more than 1 only for logits without noise.
         width: At least 1, or None.
         students: At least 2.
-        min_cluster_fraction: Above 0, at most 1, or None.
+        min_cluster_fraction: Above 0, at most 1, or None; None with several hidden layers.
         max_cluster_angle: Radians, above 0, at most pi / 2, or None.
         outputs: One of `readout.KINDS`.
         noise: Above 0, or None.
@@ -135,15 +135,17 @@ def validate_request(
         "students": whole_number(
             "students", students, 2, why="clusters are what students agree on"
         ),
-        "min_cluster_fraction": _number("min_cluster_fraction", min_cluster_fraction, 1.0, "1"),
-        "max_cluster_angle": _number(
+        "min_cluster_fraction": positive_number(
+            "min_cluster_fraction", min_cluster_fraction, 1.0, "1"
+        ),
+        "max_cluster_angle": positive_number(
             "max_cluster_angle", max_cluster_angle, math.pi / 2, "pi / 2 (radians)"
         ),
         "outputs": _outputs(outputs),
-        "noise": _number("noise", noise, math.inf, "infinity"),
+        "noise": positive_number("noise", noise),
         "seed": whole_number("seed", seed, 0),
         "fit": _fit(fit),
-        "time_budget": _number("time_budget", time_budget, math.inf, "infinity"),
+        "time_budget": positive_number("time_budget", time_budget),
         "progress": read_progress(progress),
         "checkpoint": read_folder(checkpoint),
         "activation": _activation(activation),
@@ -173,11 +175,17 @@ def _check_deep(settings: Mapping[str, Any]) -> None:
         ("activation", *_shown_mixture(settings["activation"])),
         ("outputs", settings["outputs"], settings["outputs"] != "logits"),
         ("noise", settings["noise"], settings["noise"] is not None),
+        (
+            "min_cluster_fraction",
+            settings["min_cluster_fraction"],
+            settings["min_cluster_fraction"] is not None,
+        ),
     ):
         if refused:
             raise InvalidInputError(
                 f"{name}={shown!r} is for one hidden layer in this version, and hidden_layers="
-                f"{settings['hidden_layers']}; name one activation, and give logits without noise."
+                f"{settings['hidden_layers']}; name one activation, give logits without noise, and "
+                "leave out what clusters need (two students are enough)."
             )
 
 
@@ -322,7 +330,20 @@ def read_folder(value: Any) -> Path | None:
     return folder
 
 
-def _number(name: str, value: Any, most: float, limit: str) -> float | None:
+def positive_number(
+    name: str, value: Any, most: float = math.inf, limit: str = "infinity"
+) -> float | None:
+    """A number above zero; None for None.
+
+    Args:
+        name: What to call it in an error.
+        value: What was given.
+        most: The largest that is allowed.
+        limit: The same in words.
+
+    Raises:
+        InvalidInputError: It is no such number.
+    """
     if value is None:
         return None
     allowed = isinstance(value, int | float | np.integer | np.floating)

@@ -121,7 +121,7 @@ class ChannelSearch:
         patience = PATIENCE if self.below.depth else PATIENCE_FIRST
         place = self.lines.place()
         while rounds < MOST_ROUNDS and settled < patience:
-            if quiet >= QUIET and not self._shown_before():
+            if quiet >= QUIET and explained >= EXPLAINED and not self._shown_before():
                 break
             before = len(self.vectors)
             # In the first layer one kink is enough, and after a quiet round others are wanted.
@@ -218,7 +218,8 @@ class ChannelSearch:
             ):
                 return True
             fresh = _strongest(group)
-            fresh = fresh[: min(MEASURED, MOST_MEASURED - (len(group) - len(fresh)))]
+            measured = len(group) - len(fresh)
+            fresh = fresh[: max(0, min(MEASURED, MOST_MEASURED - measured))]
             if not fresh:
                 return False
             self.reader.read(fresh)

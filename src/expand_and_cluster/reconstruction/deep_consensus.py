@@ -56,7 +56,9 @@ def gather_layer(fit: Fit, layer: int, inputs: np.ndarray) -> Population:
 
 
 def agree(population: Population, activation: Activation, max_angle: float) -> Consensus | None:
-    """Neurons that at least two students hold, within a few degrees; None where there are none.
+    """Neurons that two students hold, within a few degrees; None where there are none.
+
+    Where a single student imitates the teacher, all of its neurons.
 
     Args:
         population: Neurons of one layer.

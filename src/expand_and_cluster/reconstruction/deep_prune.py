@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.reconstruction.deep_bench import DeepBench, Scored
 
 # Neurons of a layer that are tried, cheapest first, where none is free.
@@ -56,7 +57,7 @@ def prune_layers(
 def _remove_one(
     bench: DeepBench, now: Scored, layer: int, *, thorough: bool
 ) -> tuple[Scored, str] | None:
-    if now.network.hidden_widths[layer] < 2:
+    if now.network.hidden_widths[layer] < 2 or is_over(bench.deadline):
         return None
     costs = bench.removal_costs(now.network, layer)
     order = np.argsort(costs)

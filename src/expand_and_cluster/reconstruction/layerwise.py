@@ -111,24 +111,38 @@ class LayerwiseSearch:
         )
 
     def run(self) -> LayerwiseOutcome:
-        """Rebuild until a network is exact and held, or no rounds or time are left."""
+        """Rebuild until a network is exact and held, or no rounds or time are left.
+
+        The best student is the network where nothing better came about.
+        """
+        self._rebuild()
+        if self.outcome.best is None:
+            self._keep_a_student()
+        return self.outcome
+
+    def _rebuild(self) -> None:
         if self._draft is not None:
             self._report(Progress("rebuild", 0, None, note="read off kinks"))
             self._finish_read(self._draft, "network read off kinks")
             # What no pair holds no student holds either.
             if self.outcome.exact or self._late():
-                return self.outcome
+                return
         for index in range(self.settings.rounds):
             self.outcome.rounds = index + 1
             for source, start in self._attempts(index):
                 self._report(Progress("rebuild", index, None, note=source))
                 self._finish(start, f"{source} of round {index + 1}")
                 if self._done() or self._late():
-                    return self.outcome
+                    return
             self._look_again(index)
             if self._done() or self._late():
-                break
-        return self.outcome
+                return
+
+    def _keep_a_student(self) -> None:
+        fits = [stage.fit for stage in self.outcome.stages]
+        best = min(fits, key=lambda each: each.losses[each.best], default=None)
+        if best is not None and np.isfinite(best.losses[best.best]):
+            self._keep(self.bench.score(best.students.student(best.best)), "best student", ())
 
     def _look_again(self, index: int) -> None:
         """Look for neurons that the best network lacks, in every layer; once for each network."""
@@ -163,15 +177,18 @@ class LayerwiseSearch:
         below: tuple[Layer, ...] = ()
         if self._first_layer is not None:
             below = (Layer(self._first_layer[:, :-1], self._first_layer[:, -1]),)
-        wide: list[Fit] = []
+        wide: Stage | None = None
         for layer in range(len(below), chosen.hidden_layers):
             fit = self._students.trained(index, layer, below, width)
-            if self._first_layer is not None and not wide:
+            above_read = self._first_layer is not None and wide is None
+            if above_read:
                 # Above what was read they are nearly there: all that is rough is the biases.
                 fit = self._students.above_read(fit, index)
-                yield from self._near(self._stage(layer, fit), FOUND, "layer 1 read off steps")
-            wide.append(fit)
-            ground = self._ground(self._stage(layer, fit), below, width)
+            stage = self._stage(layer, fit)
+            if above_read:
+                yield from self._near(stage, FOUND, "layer 1 read off steps")
+            wide = wide or stage
+            ground = self._ground(stage, below, width)
             for look in range(LOOKS if layer == 0 else 1):
                 if ground is None or self._late():
                     break
@@ -185,11 +202,11 @@ class LayerwiseSearch:
                 break
             vectors = ground.known
             below = (*below, Layer(vectors[:, :-1], vectors[:, -1]))
-        if self._late() or self._first_layer is not None:
+        if self._late() or self._first_layer is not None or wide is None:
             return
-        if self._students.can_sharpen(wide[0].students):
-            fit = self._students.sharpened(wide[0], f"wide-{index}")
-            yield from self._near(self._stage(0, fit), NEAR, "no layer rebuilt")
+        if self._students.can_sharpen(wide.fit.students):
+            fit = self._students.sharpened(wide.fit, f"wide-{index}")
+            yield from self._near(self._stage(0, fit, wide), NEAR, "no layer rebuilt")
 
     def _near(self, stage: Stage, least: float, name: str) -> Iterator[tuple[str, Network]]:
         """The best student if it is on its way to zero; kept as it is if nothing comes of it."""
@@ -200,11 +217,16 @@ class LayerwiseSearch:
             if loss <= least:
                 yield f"student with {name}", best
 
-    def _stage(self, layer: int, fit: Fit) -> Stage:
+    def _stage(self, layer: int, fit: Fit, rough: Stage | None = None) -> Stage:
+        """What students agree on, in place of the stage that the same ones were in when rough."""
         population = gather_layer(fit, layer, self.data.inputs[:ROWS_MEASURED])
         angle = self.settings.max_cluster_angle
         stage = Stage(layer, fit, population, agree(population, self.activation, angle))
-        self.outcome.stages.append(stage)
+        if rough is None:
+            self.outcome.stages.append(stage)
+        else:
+            kept = self.outcome.stages
+            self.outcome.stages = [stage if each is rough else each for each in kept]
         return stage
 
     def _ground(self, stage: Stage, below: tuple[Layer, ...], width: int) -> Ground | None:

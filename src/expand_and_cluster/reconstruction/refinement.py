@@ -202,7 +202,8 @@ class Refinement:
         if not removals:
             return False
         widths = "-".join(map(str, thinned.hidden_widths))
-        network, loss = self._once(f"thinned-{widths}-{share:g}", thinned, self.polish)
+        name = f"thinned-{len(found.missing)}-{widths}-{share:g}"
+        network, loss = self._once(name, thinned, self.polish)
         if loss > max(RISE * found.loss, LEAST**2):
             return False
         found.network, found.loss = network, loss

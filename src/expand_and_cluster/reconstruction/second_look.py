@@ -67,7 +67,7 @@ def _with_one_more(
         put_in = bench.score(with_neuron(now.network, one))
         grown.append((_polished(bench, put_in, FEW), one.layer))
         if grown[-1][0].loss <= arrived or is_over(bench.deadline):
-            return grown[-1]
+            return min(grown, key=lambda each: each[0].loss)
     best = (now, -1)
     for few, layer in sorted(grown, key=lambda each: each[0].loss)[:BEST]:
         many = _polished(bench, few, MANY)

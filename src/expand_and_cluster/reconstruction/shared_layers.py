@@ -73,6 +73,8 @@ def share_layers(
 ) -> SharedLayers[Student] | None:
     """Find the neurons that two students share, and make a network of them.
 
+    Where a single student is evidence (see `FAR`), all of its neurons.
+
     Args:
         students: Trained students; widths may differ.
         losses: Mean squared error of each.
@@ -87,9 +89,9 @@ def share_layers(
     seen = [look_at_layers(student, rows, ROWS) for student in students]
     lost = [what_is_lost(student, inputs[:FEW]) for student in students]
     imitating = np.isfinite(losses) & (losses <= FAR**2 * np.nanmin(losses))
-    either_sign = sign_free(students[0].activation)
+    either_sign = [_either_sign(students[0], layer) for layer in range(len(seen[0]))]
     populations, found = [], []
-    for layer in range(len(seen[0])):
+    for layer, free in enumerate(either_sign):
         population = _population(
             [each[layer] for each in seen], [each[layer] for each in lost], losses, imitating
         )
@@ -97,7 +99,7 @@ def share_layers(
             population,
             min_cluster_fraction=2.0 / max(int(imitating.sum()), 2),
             max_cluster_angle=max_angle,
-            sign_free=either_sign,
+            sign_free=free,
             scale_free=True,
             rule=close_height,
         )
@@ -117,6 +119,15 @@ def share_layers(
     return SharedLayers(
         fit_outputs(network, rows, targets[: len(rows)]), tuple(populations), tuple(found)
     )
+
+
+def _either_sign(student: Network | ConvNetwork, layer: int) -> bool:
+    """Whether a neuron of a hidden layer and its negative are one."""
+    kernels = student.convolutions if isinstance(student, ConvNetwork) else ()
+    if layer < len(kernels) and kernels[layer].geometry.pool == "max":
+        return False  # The largest of a window is not the smallest one's negative.
+    symmetry = student.activation.symmetry
+    return sign_free(student.activation) and symmetry.center == 0.0
 
 
 def what_is_lost(
@@ -193,11 +204,13 @@ class _Map:
     Attributes:
         group: For each student, the group of every neuron, -1 for none.
         factor: What one unit of the neuron's activation is in units of its group.
+        constant: What it gives besides, where it has the opposite sign.
         owner: The student, and its neuron, that stands for each group.
     """
 
     group: list[np.ndarray]
     factor: list[np.ndarray]
+    constant: list[np.ndarray]
     owner: list[tuple[int, int]]
 
 
@@ -210,6 +223,7 @@ def _mapped(
     widths = [each.taken_in.shape[1] for each in seen]
     group = [np.full(width, -1) for width in widths]
     factor = [np.ones(width) for width in widths]
+    constant = [np.zeros(width) for width in widths]
     owner: list[tuple[int, int]] = []
     symmetry = like.activation.symmetry
     for number, cluster in enumerate(consensus.selection.clusters):
@@ -226,13 +240,14 @@ def _mapped(
                 factor[student][place] = np.linalg.norm(vector) / np.linalg.norm(stands)
             if vector @ stands < 0.0 and symmetry.flip is not None:
                 factor[student][place] *= symmetry.flip.sign
+                constant[student][place] = symmetry.flip.constant
     best = int(np.nanargmin(population.losses))
     least = ALONE * float(np.sqrt(population.losses[best]))
     for place in population.places[population.students == best]:
         if group[best][place] < 0 and population.contribution[best, place] >= least:
             group[best][place] = len(owner)
             owner.append((best, int(place)))
-    return _Map(group, factor, owner)
+    return _Map(group, factor, constant, owner)
 
 
 def _assembled(
@@ -261,8 +276,9 @@ def _assembled(
 def _row(block: Block, row: int, below: _Map, student: int, seen: Seen) -> Block:
     """One neuron's weights from the groups below it."""
     group, factor = below.group[student], below.factor[student]
-    mine = block.weight[row]
+    mine, known = block.weight[row], group >= 0
     weight = np.zeros((len(below.owner), mine.shape[1]))
-    np.add.at(weight, group[group >= 0], mine[group >= 0] * factor[group >= 0, None])
-    constant = float(np.sum((mine * seen.given)[group < 0]))
+    np.add.at(weight, group[known], mine[known] * factor[known, None])
+    constant = float(np.sum((mine * seen.given)[~known]))
+    constant += float(np.sum(mine[known] * below.constant[student][known, None]))
     return Block(weight[None], np.array([block.bias[row] + constant]))

@@ -69,14 +69,16 @@ class SharedOutcome(Generic[Student]):
     """What a search has found so far.
 
     Attributes:
-        network: The network of the last round that shared something, the best student where none
-            did; None before.
+        network: The best network of what a round's students share, the best student where they
+            shared nothing in any; None before.
         loss: Its mean squared error.
+        shared: What it was made of; None for a student.
         rounds: All rounds.
     """
 
     network: Student | None = None
     loss: float = float("inf")
+    shared: SharedLayers[Student] | None = None
     rounds: list[SharedRound[Student]] = field(default_factory=list)
 
 
@@ -129,7 +131,9 @@ class SharedSearch(Generic[Student]):
                 break
             name = f"train what students share, round {number + 1}"
             merged = self._trained([shared.network], chosen.merged, name)[0]
-            outcome.network, outcome.loss = merged.network, merged.loss  # type: ignore[assignment]
+            if merged.loss < outcome.loss:
+                outcome.network, outcome.loss = merged.network, merged.loss  # type: ignore[assignment]
+                outcome.shared = shared
             if is_over(self._deadline):
                 break
         return outcome

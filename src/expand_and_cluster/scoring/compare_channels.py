@@ -1,5 +1,6 @@
 """Recovered channels beside those of the teacher."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -80,7 +81,7 @@ def compare_channels(
         partner = matched.partner
         # What a teacher channel gives, in units of what its partner gives.
         long = np.linalg.norm(rows, axis=1)
-        short = np.linalg.norm(others, axis=1)[partner]
+        short = np.linalg.norm(_partners(others, partner), axis=1)
         scale = np.where(partner >= 0, long / np.where(short > 0, short, 1.0), 1.0)
     return tuple(found)
 
@@ -88,12 +89,18 @@ def compare_channels(
 def _comparison(
     rows: np.ndarray, others: np.ndarray, partner: np.ndarray, excess: int
 ) -> ChannelComparison:
-    mine = np.where((partner >= 0)[:, None], others[partner], 0.0)
+    mine = _partners(others, partner)
     length = np.linalg.norm(mine, axis=1, keepdims=True)
     factor = np.linalg.norm(rows, axis=1, keepdims=True) / np.where(length > 0, length, 1.0)
     distances = np.where(partner >= 0, paired_cosine_distances(rows, mine), 1.0)
     return ChannelComparison(rows, mine * factor, partner, distances, excess)
 
 
+def _partners(others: np.ndarray, partner: np.ndarray) -> np.ndarray:
+    """The row of each partner, zeros for none."""
+    return np.concatenate([others, np.zeros((1, others.shape[1]))])[partner]
+
+
 def _rows(weight: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    return np.concatenate([weight.reshape(len(weight), -1), np.asarray(bias)[:, None]], axis=1)
+    flat = weight.reshape(len(weight), math.prod(weight.shape[1:]))
+    return np.concatenate([flat, np.asarray(bias)[:, None]], axis=1)

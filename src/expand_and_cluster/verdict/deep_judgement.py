@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.deep_completion import CompletedLayers
+from expand_and_cluster.reconstruction.deep_consensus import sign_free
 from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.verdict.conditioning import Conditioning
 from expand_and_cluster.verdict.deep_conditioning import DeepConditioning
@@ -38,7 +39,7 @@ def find_layer_support(
         students: Students that imitate the teacher.
         inputs: Standardised inputs.
     """
-    sign_free = network.activation.symmetry.flip is not None
+    either_sign = sign_free(network.activation)
     rows = inputs[:ROWS]
     own = _pre_activations(network, rows)
     theirs = [_pre_activations(student, rows) for student in students]
@@ -49,7 +50,7 @@ def find_layer_support(
             continue
         others = np.concatenate([student[layer] for student in theirs])
         owners = np.repeat(np.arange(len(theirs)), [len(student[layer]) for student in theirs])
-        found.append(support_of(mine, others, owners, sign_free=sign_free))
+        found.append(support_of(mine, others, owners, sign_free=either_sign))
     return tuple(found)
 
 
