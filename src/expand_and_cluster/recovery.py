@@ -35,7 +35,7 @@ class NeuronRecord:
         index: Row of the layer's weight matrix.
         students: Students whose neurons support it.
         agreement: Median cosine distance between the supporting input vectors.
-        type: Kind of neuron, for example "teacher" or "constant".
+        type: "teacher neuron" where the recovery is identified, else "candidate".
         unidentifiable: What no query can tell about it: a subset of ("sign", "scale",
             "mean output weight", "inputs ...").
     """

@@ -72,6 +72,6 @@ def run(folder: Path, smoke: bool, workers: int, report: Reporter) -> int:
 EXPERIMENT = Experiment(
     name="mixtures",
     claim="neurons with activations of their own, 6-6-1 and 6-12-1: at least 3 of 4 exact",
-    minutes=20.0,
+    minutes=90.0,
     run=run,
 )
