@@ -85,6 +85,22 @@ def test_exact_answers_state_no_standard_errors():
     assert coverage(recovery, source) is None
 
 
+def test_an_input_that_never_varies_keeps_nothing_from_being_identified():
+    source = teacher((3, 3, 2), "tanh")
+    inputs = np.column_stack([gaussian(ROWS, 3), np.full(ROWS, 0.7)])
+    wider = eac.Network.from_arrays(
+        [
+            (np.column_stack([source.layers[0].weight, np.ones(3)]), source.layers[0].bias),
+            (source.layers[1].weight, source.layers[1].bias),
+        ],
+        "tanh",
+    )
+    answers = wider(inputs) + 1e-4 * np.random.default_rng(5).normal(size=(ROWS, 2))
+    recovery = eac.recover(eac.QueryPairs(inputs, answers), activation="tanh", **QUICK)
+    assert list(np.flatnonzero(recovery.masked_inputs)) == [3]
+    assert_as_stated(recovery, wider)
+
+
 def test_another_activation_is_not_taken_for_noise(monkeypatch):
     monkeypatch.setattr("expand_and_cluster.one_layer.ROUNDS", 1)
     source = teacher((4, 2, 1), "g")

@@ -286,6 +286,37 @@ def test_time_budget_that_is_over_gives_what_was_reached(source):
     assert np.all(np.isfinite(recovery.network(gaussian(10, 4))))
 
 
+def test_an_interruption_while_asking_keeps_what_was_answered(source):
+    asked = 0
+
+    def oracle(rows):
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = len(rows)
+        return source(rows)
+
+    with pytest.raises(eac.InterruptedRecoveryError) as caught:
+        eac.recover(oracle, inputs=eac.Gaussian(4, 1.0), max_queries=8000, activation="g", **QUICK)
+    assert len(caught.value.partial["pairs"]) == asked > 0
+
+
+def test_a_folder_is_not_shared_by_pools_or_functions_that_look_alike(source, tmp_path):
+    def run(pool, activation):
+        return eac.recover(
+            source, inputs=pool, max_queries=100, activation=activation, time_budget=1e-3,
+            checkpoint=tmp_path, **QUICK,
+        )  # fmt: skip
+
+    pool = gaussian(200, 4)
+    run(pool, lambda z: jnp.tanh(z))
+    run(pool, lambda z: jnp.tanh(z))
+    with pytest.raises(eac.InvalidInputError, match="questions"):
+        run(1.0 + pool, lambda z: jnp.tanh(z))
+    with pytest.raises(eac.InvalidInputError, match="activation_values"):
+        run(pool, lambda z: jnp.sin(z))
+
+
 def test_interruption_says_what_was_reached(source):
     def interrupt(progress):
         if progress.stage == "rebuild":

@@ -151,12 +151,28 @@ def test_an_unfinished_folder_is_refused(tmp_path: Path):
         load(tmp_path)
 
 
+def test_a_save_that_is_cut_off_leaves_no_recovery_of_two_halves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    example().save(tmp_path)
+
+    def killed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("expand_and_cluster.recovery_files.write_atomically", killed)
+    with pytest.raises(KeyboardInterrupt):
+        example().save(tmp_path)
+    with pytest.raises(FileFormatError, match=r"recovery.json is missing"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "sentence"),
     [
         ("recovery.json", b"{", "damaged recovery"),
         ("recovery.json", b'{"format": 99}', "not a recovery of format 1"),
-        ("recovery.json", b'{"format": 1}', "'verdict'"),
+        ("recovery.json", b'{"format": 1}', "'widths'"),
+        ("recovery.json", b'{"format": 1, "widths": [2, 5, 1]}', "save it again"),
         ("evidence.safetensors", b"nonsense", "damaged recovery"),
         ("network.safetensors", b"nonsense", "not a readable .safetensors file"),
     ],

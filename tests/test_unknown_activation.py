@@ -63,6 +63,31 @@ def test_the_one_at_rounding_is_named_with_its_equivalents():
     assert "activation tanh, or sigmoid; gelu errs 1.0e+12 times as much" in str(recovery)
 
 
+def test_who_was_not_tried_for_want_of_time_is_not_ruled_out(tmp_path):
+    trials = [trial("relu", 1e-15), trial("leaky_relu", 1e-14), trial("g", np.inf)]
+    recovery = recover_unknown(
+        lambda candidates: tuple(trials), lambda *_: result("relu"),
+        checkpoint=Checkpoint(tmp_path), deadline=0.0,
+    )  # fmt: skip
+    choice = recovery.activations
+    assert choice is not None
+    assert (choice.chosen, choice.decided) == ("relu", False)
+    assert not recovery.verdict.identified
+    assert "before g and leaky_relu could be tried" in recovery.verdict.reasons[-1]
+    # A ranking that time cut short is not kept.
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_noise_is_left_an_identified_network_does_not_decide():
+    noisy = dataclasses.replace(result("tanh"), standard_errors=result("tanh").network)
+    recovery, _ = named(
+        [trial("tanh", 1e-3), trial("gelu", 2e-3), trial("g", 3e-3)],
+        {"tanh": noisy, "gelu": result("gelu", identified=False)},
+    )
+    assert not recovery.verdict.identified
+    assert "noise hides the activation" in recovery.verdict.reasons[-1]
+
+
 def test_a_linear_part_is_decided_by_the_skip_that_is_left():
     recovery, asked = named(
         [trial("leaky_relu", 1e-15), trial("relu", 1e-5), trial("gelu", 1e-3)],

@@ -18,7 +18,7 @@ from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.resolution import Resolution
-from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler
+from expand_and_cluster.queries.samplers import Gaussian, Sampler, as_sampler, fingerprint
 from expand_and_cluster.reconstruction.below import Below
 from expand_and_cluster.reconstruction.channels import ChannelSearch, FoundLayer
 from expand_and_cluster.recovery import Verdict
@@ -85,7 +85,7 @@ def recover_asked(
             "architecture": repr(architecture),
             "activation": activation.name,
             "seed": seed,
-            "questions": repr(sampler),
+            "questions": fingerprint(sampler),
         }
     )
     ledger = None if folder is None else folder / "queries"

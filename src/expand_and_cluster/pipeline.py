@@ -11,20 +11,21 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from expand_and_cluster.core.activation import Activation, centred
-from expand_and_cluster.core.activations import ActivationLike
+from expand_and_cluster.core.activations import ActivationLike, in_catalogue
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError
+from expand_and_cluster.core.files import probe_values
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.depth_given import is_large, recover_many_weights
-from expand_and_cluster.one_layer import recover_one_layer
+from expand_and_cluster.one_layer import MANY, recover_one_layer
 from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.asking import ask_all
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.reading import Reader
-from expand_and_cluster.queries.samplers import Sampler
+from expand_and_cluster.queries.samplers import Sampler, fingerprint
 from expand_and_cluster.queries.validation import AUTO, Request, validate_request
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
@@ -86,7 +87,8 @@ def recover(
         seed: Decides everything random: same seed, same machine, same result.
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size. None with
             several hidden layers.
-        time_budget: Seconds after which the best network so far is returned.
+        time_budget: Seconds after which the best network so far is returned; asking is not cut
+            short.
         progress: Called with a `Progress` while the work runs.
         checkpoint: Folder that keeps answers and trained students; the same call with the same
             folder goes on from there.
@@ -138,7 +140,7 @@ def _recover(
     store = Checkpoint(request.checkpoint)
     _claim(store, request)
     reader = Reader(request.outputs, request.noise)
-    answers = _answers(request, reader)
+    answers = _answers(request, reader, reached)
     reached["pairs"] = answers.pairs
     prepared = prepare(answers.pairs, request.seed, reader, _least_spread(request))
     job = Job(request, reader, answers, prepared, store, began, deadline, reached)
@@ -201,6 +203,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
     """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
     mine = {
         "activation": request.activation.name if request.activation else AUTO,
+        "activation_values": _values_of_own(request.activation),
         "hidden_layers": request.hidden_layers,
         "input_size": request.input_size,
         "width": request.width,
@@ -210,16 +213,26 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "outputs": request.outputs,
         "noise": request.noise,
         "max_queries": request.max_queries,
-        "questions": repr(request.sampler),
+        "questions": None if request.sampler is None else fingerprint(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
     }
+    if request.pairs is not None and len(request.pairs) >= MANY:
+        # Students of so many pairs are trained for a share of it.
+        mine["time_budget"] = request.time_budget
     if request.hidden_layers > 1:
         # Students of a layer stand on what those below it were cut to.
         mine["max_cluster_angle"] = request.max_cluster_angle
     store.claim(mine)
 
 
-def _answers(request: Request, reader: Reader) -> Answers:
+def _values_of_own(activation: Activation | None) -> list[float] | None:
+    """What tells a function of the user's from others of its name; None for the catalogue's."""
+    if activation is None or in_catalogue(activation):
+        return None
+    return probe_values(activation)
+
+
+def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answers:
     """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
         return Answers(reader.read_pairs(request.pairs), queries=len(request.pairs))
@@ -234,18 +247,22 @@ def _answers(request: Request, reader: Reader) -> Answers:
         folder,
         report=request.progress,
     )
-    return ask_all(
-        oracle,
-        request.sampler,
-        np.random.default_rng((request.seed, 0)),
-        max_queries=request.max_queries,
-        activation=request.activation,
-        reader=reader,
-        # Within the subspace only networks of one activation are completed.
-        find_subspace=not (request.activation and request.activation.kinds),
-        hidden_layers=request.hidden_layers,
-        report=request.progress,
-    )
+    try:
+        return ask_all(
+            oracle,
+            request.sampler,
+            np.random.default_rng((request.seed, 0)),
+            max_queries=request.max_queries,
+            activation=request.activation,
+            reader=reader,
+            # Within the subspace only networks of one activation are completed.
+            find_subspace=not (request.activation and request.activation.kinds),
+            hidden_layers=request.hidden_layers,
+            report=request.progress,
+        )
+    except KeyboardInterrupt:
+        reached["pairs"] = oracle.pairs() if oracle.answered else None
+        raise
 
 
 def _expansion(job: Job) -> ExpansionCurve:

@@ -52,6 +52,8 @@ def versions() -> dict[str, str]:
 def save_recovery(recovery: Recovery, folder: str | PathLike[str]) -> None:
     """Write a recovery; see `Recovery.save`."""
     place = Path(folder)
+    # First of an older recovery, and last of this one: without it there is none in the folder.
+    (place / RECORD_FILE).unlink(missing_ok=True)
     save_network(recovery.network, place / NETWORK_FILE, by_name=True)
     tensors = {name: np.array(array, order="C") for name, array in _arrays(recovery).items()}
     write_atomically(place / EVIDENCE_FILE, save_tensors(tensors))
@@ -82,6 +84,11 @@ def load_recovery(
         )
     network = load_network(place / NETWORK_FILE, activation)
     try:
+        if list(network.widths) != record["widths"]:
+            raise FileFormatError(
+                f"{place} holds a network of widths {list(network.widths)} and the record of one "
+                f"of {record['widths']}; save it again."
+            )
         return _rebuild(network, record, arrays)
     except (KeyError, TypeError) as error:
         raise FileFormatError(

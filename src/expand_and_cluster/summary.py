@@ -163,7 +163,9 @@ def _judge(
     if finding.identified or explained is None:
         return _Judged(network, standard, finding, support, floor)
     if own.input_size == explained.network.input_size:
-        support = find_support(explained.network, population, search.activation)
+        # In the coordinates of the students, whose inputs may be stretched otherwise.
+        there = explained.standard.restore(explained.network).at_rest()
+        support = find_support(standard.enter(there), population, search.activation)
     elif explained.network.hidden_widths != own.hidden_widths:
         return _Judged(network, standard, finding, support, floor)
     by_noise = judge_kinds(

@@ -54,13 +54,17 @@ def recover_unknown(
         EacError: With no candidate any student imitates the teacher.
     """
     classes = equivalence_classes(catalogue.values())
-    trials = _screened(screen, [members[0] for members in classes], checkpoint)
+    trials = _screened(screen, [members[0] for members in classes], checkpoint, deadline)
+    # Where time was over by then, those without an error may not have been looked at.
+    skipped = [each.activation.name for each in trials if not np.isfinite(each.error)]
+    skipped = skipped if is_over(deadline) else []
     tried: dict[str, Recovery] = {}
     failure: EacError | None = None
     for trial in _finalists(trials):
-        if tried and is_over(deadline):
-            break
         name = trial.activation.name
+        if tried and is_over(deadline):
+            skipped.append(name)
+            continue
         folder = None if checkpoint.folder is None else checkpoint.folder / f"with-{name}"
         try:
             tried[name] = recover_with(trial.activation, Checkpoint(folder))
@@ -71,7 +75,7 @@ def recover_unknown(
         raise failure
     # Smaller is better; among equals the better rank stands first.
     best = min(tried.values(), key=_flaws)
-    return _with_choice(best, trials, tried)
+    return _with_choice(best, trials, tried, tuple(dict.fromkeys(skipped)))
 
 
 def _finalists(trials: Sequence[Trial]) -> Sequence[Trial]:
@@ -95,7 +99,12 @@ def _flaws(recovery: Recovery) -> tuple[bool, bool, int]:
     return not recovery.verdict.identified, network.skip is not None, network.hidden_widths[0]
 
 
-def _with_choice(best: Recovery, trials: Sequence[Trial], tried: dict[str, Recovery]) -> Recovery:
+def _with_choice(
+    best: Recovery,
+    trials: Sequence[Trial],
+    tried: dict[str, Recovery],
+    skipped: tuple[str, ...],
+) -> Recovery:
     chosen = best.network.activation
     related = {
         each.name: find_relation(chosen, each) for each in catalogue.values() if each is not chosen
@@ -117,7 +126,10 @@ def _with_choice(best: Recovery, trials: Sequence[Trial], tried: dict[str, Recov
     errors = {trial.activation.name: trial.error for trial in trials}
     others = [name for name in errors if name != chosen.name and not related[name]]
     runner_up = min(others, key=errors.__getitem__, default="")
-    decided = best.verdict.identified and not rivals
+    skipped = tuple(name for name in skipped if name not in (chosen.name, *equivalent))
+    # Where noise is what is left, an error at rounding tells nobody from the others.
+    open_ones = best.standard_errors is not None and not any(trial.reached for trial in trials)
+    decided = best.verdict.identified and not rivals and not skipped and not open_ones
     choice = ActivationChoice(
         chosen.name,
         decided,
@@ -127,7 +139,7 @@ def _with_choice(best: Recovery, trials: Sequence[Trial], tried: dict[str, Recov
         tuple(_ranked(trial, tried, chosen) for trial in trials),
     )
     return dataclasses.replace(
-        best, activations=choice, verdict=_verdict(best.verdict, choice, rivals)
+        best, activations=choice, verdict=_verdict(best.verdict, choice, rivals, skipped)
     )
 
 
@@ -146,7 +158,9 @@ def _ranked(trial: Trial, tried: dict[str, Recovery], chosen: Activation) -> Ran
     return RankedActivation(name, trial.width, trial.error, "; ".join(notes))
 
 
-def _verdict(verdict: Verdict, choice: ActivationChoice, rivals: Sequence[str]) -> Verdict:
+def _verdict(
+    verdict: Verdict, choice: ActivationChoice, rivals: Sequence[str], skipped: Sequence[str]
+) -> Verdict:
     if choice.decided:
         reason = f"only {choice.chosen} of the catalogue fits to rounding"
         if choice.equivalent:
@@ -154,6 +168,12 @@ def _verdict(verdict: Verdict, choice: ActivationChoice, rivals: Sequence[str]) 
         return dataclasses.replace(verdict, reasons=(*verdict.reasons, reason))
     if rivals:
         reason = f"{choice.chosen} and {' and '.join(rivals)} cannot be told apart on these answers"
+    elif skipped and verdict.identified:
+        reason = f"time was over before {' and '.join(skipped)} could be tried in its place"
+    elif verdict.identified:
+        reason = (
+            f"noise hides the activation: {choice.chosen} is the best of the few that were tried"
+        )
     else:
         reason = f"no activation of the catalogue is confirmed; {choice.chosen} comes nearest"
     confidence = min(verdict.confidence, UNDECIDED)
@@ -171,11 +191,14 @@ def _screened(
     screen: Callable[[Sequence[Activation]], tuple[Trial, ...]],
     candidates: Sequence[Activation],
     checkpoint: Checkpoint,
+    deadline: float | None,
 ) -> tuple[Trial, ...]:
+    """The ranking, kept unless time was over before all had a place in it."""
     saved = checkpoint.load("activations")
     if saved is None:
         trials = screen(candidates)
         rows = [(t.activation.name, t.width, t.error, t.reached) for t in trials]
-        checkpoint.save("activations", {}, {"trials": rows})
+        if not is_over(deadline):
+            checkpoint.save("activations", {}, {"trials": rows})
         return trials
     return tuple(Trial(catalogue[name], *rest) for name, *rest in saved[1]["trials"])

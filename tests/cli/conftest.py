@@ -52,6 +52,7 @@ class Fake:
     identified: bool = True
     error: BaseException | None = None
     reports: int = 3
+    before: Callable[[], None] | None = None
     calls: list[dict[str, Any]] = field(default_factory=list)
 
     def recover(
@@ -66,6 +67,8 @@ class Fake:
         for done in range(self.reports + 1):
             losses = np.array([0.5**done, np.nan])
             progress(Progress("train students", done, self.reports, losses))
+        if self.before is not None:
+            self.before()
         if self.error is not None:
             raise self.error
         return small_recovery(self.network, self.identified)

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.samplers import Gaussian, Pool, Uniform
-from expand_and_cluster.recovery import load
 from expand_and_cluster.report.neurons import NeuronDistances
 
 RUN = Path("runs/pairs-seed0")
@@ -140,17 +141,6 @@ def test_a_stopped_run_can_be_resumed(call, fake, pairs, number, wrapped):
     assert len(after) == 2 * len(before)
 
 
-def test_time_over_keeps_what_was_reached(call, fake, pairs):
-    call("recover", pairs, "--activation", "tanh", "--folder", "done")
-    partial = load("done")
-    fake.error = InterruptedRecoveryError("time_budget=1 is over.", partial=partial)
-    result = call("recover", pairs, "--activation", "tanh", "--time-budget", 1)
-    assert result.exit_code == 1
-    assert "time_budget=1 is over. The same command resumes from" in result.stderr
-    assert load(RUN / "partial") == partial
-    assert not (RUN / "recovery.json").exists()
-
-
 def test_refused_arguments_leave_the_folder_free(call, fake, pairs):
     fake.error = InvalidInputError("width=1 is too\nnarrow.")
     result = call("recover", pairs, "--activation", "tanh", "--width", 1)
@@ -159,6 +149,26 @@ def test_refused_arguments_leave_the_folder_free(call, fake, pairs):
     assert not RUN.exists()
     fake.error = None
     assert call("recover", pairs, "--activation", "tanh", "--width", 9).exit_code == 0
+
+
+def test_a_refusal_before_any_answer_leaves_the_folder_free_and_after_one_keeps_it(
+    call, fake, pairs
+):
+    def claim_and_refuse(answered: bool) -> None:
+        store = Checkpoint(RUN / "checkpoint")
+        store.save("request", {}, {})
+        if answered:
+            Checkpoint(RUN / "checkpoint" / "queries").save("answers-000000", {}, {})
+        raise InvalidInputError("the oracle's answers are no probabilities.")
+
+    fake.before = lambda: claim_and_refuse(False)
+    assert call("recover", pairs, "--activation", "tanh").exit_code == 1
+    assert not RUN.exists()
+    fake.before = lambda: claim_and_refuse(True)
+    assert call("recover", pairs, "--activation", "tanh").exit_code == 1
+    assert (RUN / "settings.json").exists()
+    fake.before = None
+    assert call("recover", pairs, "--activation", "tanh").exit_code == 0
 
 
 def test_debug_shows_the_traceback(call, fake, pairs):
@@ -218,6 +228,14 @@ def test_a_teacher_is_compared_with(call, fake, model, pairs):
     assert record["max_weight_error"] < 1e-15
     assert NeuronDistances.from_json(record["neurons"]).distance.max() < 1e-15
     assert (RUN / "pictures" / "neurons.png").exists()
+
+
+def test_a_teacher_that_cannot_be_compared_takes_nothing_from_the_result(call, fake, pairs):
+    network = Network.from_arrays([(np.ones((3, 5)), np.zeros(3)), (np.ones((1, 3)), [0])], "g")
+    network.save("other.safetensors")
+    result = call("recover", pairs, "--activation", "tanh", "--teacher", "other.safetensors")
+    assert result.exit_code == 0, result.output
+    assert "not compared with the teacher: " in result.stderr
 
 
 @pytest.mark.parametrize(

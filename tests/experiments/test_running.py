@@ -7,7 +7,7 @@ import pytest
 
 from expand_and_cluster.core.progress import Progress
 from expand_and_cluster.experiments.running import INTERVAL, RunningRows
-from expand_and_cluster.experiments.studies import run_study
+from expand_and_cluster.experiments.studies import read_rows, run_study
 
 
 class Clock:
@@ -74,6 +74,15 @@ def test_rows_come_back_in_order_with_reports_of_unfinished_ones(workers, tmp_pa
     assert all(report.stage == "count" and report.total == 2 for report in reports)
     assert any("row 1: count" in report.note for report in reports)
     assert reports[-1].done == 2
+
+
+def test_a_line_that_a_kill_cut_off_is_not_glued_to_the_next(tmp_path):
+    tasks = [{"steps": 1, "seconds": 0.0}, {"steps": 2, "seconds": 0.0}]
+    run_study("count", slow, tasks[:1], tmp_path, workers=1, report=lambda _: None)
+    with (tmp_path / "rows.jsonl").open("a") as file:
+        file.write('{"task": {"ste')
+    run_study("count", slow, tasks, tmp_path, workers=1, report=lambda _: None)
+    assert [row["steps"] for row in read_rows(tmp_path)] == [1, 2]
 
 
 def test_an_error_in_another_process_ends_the_study(tmp_path):

@@ -40,6 +40,22 @@ def test_one_failure_stops_the_running_and_drops_the_rest():
     assert stopped.is_set() == (workers > 1)
 
 
+def test_a_later_ones_failure_is_seen_while_the_first_still_runs():
+    if cores() < 2:
+        pytest.skip("one core runs one after the other")
+    seen = threading.Event()
+
+    def work(index, stop):
+        if index == 1:
+            raise ValueError("student 1 broke")
+        if stop.wait(timeout=10.0):
+            seen.set()
+
+    with pytest.raises(ValueError, match="student 1 broke"):
+        run_on_threads(work, 2)
+    assert seen.is_set()
+
+
 def test_interrupt_in_the_caller_sets_stop(monkeypatch):
     """Ctrl-C arrives in the thread that waits."""
     seen = threading.Event()

@@ -100,8 +100,11 @@ def test_a_draft_needs_no_more_questions_than_hold_its_weights():
     assert oracle.asked == answers.queries < 2_000
 
 
-def test_a_draft_that_fails_leaves_the_budget_to_students(monkeypatch):
+@pytest.mark.parametrize("least", [asking.LEAST_WITHIN, 10**6])
+def test_a_draft_that_fails_leaves_the_budget_to_students(monkeypatch, least):
+    """Also where all of it was asked to look at the draft."""
     monkeypatch.setattr(asking, "IMITATES", 0.0)
+    monkeypatch.setattr(asking, "LEAST_WITHIN", least)
     _, answers = asked(network_of((SIZE, 3, 2)), Gaussian(SIZE), 4_000)
     assert answers.draft is None
     assert answers.notes["draft_error"] > 0.0

@@ -25,6 +25,12 @@ def test_other_numbers_have_none():
     assert Resolution.of(np.round(ANSWERS[:1, :1], 3)).decimals is None  # too few to tell
 
 
+def test_zeros_that_come_first_are_no_decimals():
+    assert Resolution.of(np.zeros((20, 2))).decimals is None
+    answers = np.concatenate([np.zeros((5000, 1)), ANSWERS.reshape(-1, 1)])
+    assert Resolution.of(answers) == Resolution(False)
+
+
 def test_error_of_decimals_is_that_of_a_uniform_one():
     rounded = np.round(ANSWERS, 2)
     measured = np.std(rounded - ANSWERS)

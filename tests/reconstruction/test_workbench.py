@@ -35,6 +35,13 @@ def loss_without(bench, candidate, neuron):
     )
 
 
+def test_with_fewer_rows_than_features_every_neuron_is_to_spare():
+    source = teacher((4, 3, 1), "relu")
+    bench = bench_for(source, samples=5, skip=True)
+    candidate = bench.start(source.input_vectors, 3)
+    assert np.all(bench.removal_costs(candidate) < 1e-20)
+
+
 @pytest.mark.parametrize("skip", [False, True])
 @pytest.mark.parametrize("outputs", [1, 3])
 def test_output_weights_are_least_squares(outputs, skip):

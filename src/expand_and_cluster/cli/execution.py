@@ -12,7 +12,7 @@ from expand_and_cluster.cli.metrics import MetricsLog
 from expand_and_cluster.cli.progress import ProgressRenderer
 from expand_and_cluster.cli.run_folder import RunFolder
 from expand_and_cluster.cli.show import keep_comparison, show_comparison, show_recovery
-from expand_and_cluster.core.errors import EacError, InterruptedRecoveryError, InvalidInputError
+from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.progress import Progress
 
 if TYPE_CHECKING:  # imported when needed: these pull in JAX
@@ -97,30 +97,19 @@ def _recover(place: RunFolder, prepare: Callable[[], Question]) -> "Recovery":
     except InvalidInputError:
         place.discard()  # refused before any work: the corrected command may use this folder
         raise
-    except EacError as error:
-        kept = _keep_partial(error.partial, place.path / "partial")
-        if isinstance(error, InterruptedRecoveryError):
-            raise InterruptedRecoveryError(
-                f"{error} The same command resumes from {place.path}{kept}.", partial=error.partial
-            ) from error
-        raise
     recovery.save(place.path)
     return recovery
-
-
-def _keep_partial(partial: Any, folder: Path) -> str:
-    from expand_and_cluster.recovery import Recovery
-
-    if not isinstance(partial, Recovery):
-        return ""
-    partial.save(folder)
-    return f"; what was reached is in {folder}"
 
 
 def _compare(recovery: "Recovery", teacher: "Network", folder: Path) -> None:
     from expand_and_cluster.scoring import compare
 
-    comparison = compare(recovery, teacher)
+    try:
+        comparison = compare(recovery, teacher)
+    except InvalidInputError as error:
+        # The recovery stands, whatever it was to be compared with.
+        typer.echo(f"not compared with the teacher: {error}", err=True)
+        return
     keep_comparison(comparison, folder)
     show_comparison(comparison, recovery)
 

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
+from expand_and_cluster.core.checkpoint import drop_half_line
 from expand_and_cluster.core.progress import Progress
 from expand_and_cluster.core.strict_json import dumps
 
@@ -30,7 +31,7 @@ class MetricsLog:
         self._stage: str | None = None
         self._waiting: str | None = None
         path.parent.mkdir(parents=True, exist_ok=True)
-        _drop_half_line(path)
+        drop_half_line(path)
         self._file = path.open("a", encoding="utf-8")
 
     def __enter__(self) -> "MetricsLog":
@@ -74,13 +75,3 @@ class MetricsLog:
         self._file.flush()
         self._written = self._clock()
         self._waiting = None
-
-
-def _drop_half_line(path: Path) -> None:
-    """Cut off a line that a killed process left unfinished."""
-    if not path.exists():
-        return
-    with path.open("rb+") as file:
-        content = file.read()
-        if content and not content.endswith(b"\n"):
-            file.truncate(content.rfind(b"\n") + 1)

@@ -86,7 +86,7 @@ def recover(
         typer.Option(min=1, help="Most rows to ask; never exceeded.", rich_help_panel=_QUESTIONS),
     ] = None,
     students: Annotated[
-        int | None, typer.Option(min=1, help="Number of students.", rich_help_panel=_METHOD)
+        int | None, typer.Option(min=2, help="Number of students.", rich_help_panel=_METHOD)
     ] = None,
     hidden_layers: Annotated[
         int | None,

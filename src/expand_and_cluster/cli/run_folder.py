@@ -10,7 +10,8 @@ from expand_and_cluster.core.errors import FileFormatError, InvalidInputError
 from expand_and_cluster.core.strict_json import dumps, loads, plain
 from expand_and_cluster.recovery_files import RECORD_FILE, versions
 
-# More time does not change what is computed, so an unfinished run may go on with another budget.
+# More time does not change what is computed, so an unfinished run may go on with another budget;
+# where it does, with many given pairs, the checkpoint refuses.
 _FREE_WHILE_UNFINISHED = ("time_budget",)
 
 
@@ -66,10 +67,14 @@ class RunFolder:
         write_atomically(self.path / "settings.json", dumps(settings, indent=2).encode())
 
     def discard(self) -> None:
-        """Remove what `start` made, after the arguments were refused before any work."""
-        if not self.fresh:
+        """Remove what `start` made, after the arguments were refused before any work.
+
+        Where questions were answered by then, all stays: the same command need not ask them again.
+        """
+        if not self.fresh or any(self.checkpoint.glob("queries/*")):
             return
-        for path in (self.path / "settings.json", self.metrics):
+        claim = self.checkpoint / "request.safetensors"
+        for path in (self.path / "settings.json", self.metrics, claim):
             path.unlink(missing_ok=True)
         for folder in (self.checkpoint, self.path):
             if folder.is_dir() and not any(folder.iterdir()):

@@ -37,6 +37,16 @@ def write_atomically(path: Path, content: bytes) -> None:
         raise
 
 
+def drop_half_line(path: Path) -> None:
+    """Cut off a line that a killed process left unfinished."""
+    if not path.exists():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        if content and not content.endswith(b"\n"):
+            file.truncate(content.rfind(b"\n") + 1)
+
+
 class Checkpoint:
     """Named results of finished stages, kept in a folder.
 

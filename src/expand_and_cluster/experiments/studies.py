@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from expand_and_cluster.core.checkpoint import write_atomically
+from expand_and_cluster.core.checkpoint import drop_half_line, write_atomically
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.strict_json import dumps, loads
 from expand_and_cluster.experiments.own_process import in_own_process
@@ -48,6 +48,7 @@ def run_study(
     folder.mkdir(parents=True, exist_ok=True)
     write_atomically(folder / MANIFEST, dumps({"experiment": name}).encode())
     done = {_key(row["task"]): row for row in read_rows(folder)}
+    drop_half_line(folder / ROWS)
     left = [(index, task) for index, task in enumerate(tasks, 1) if _key(task) not in done]
     running = RunningRows(name, len(tasks) - len(left), len(tasks), report)
     with (folder / ROWS).open("a") as file:

@@ -30,7 +30,9 @@ def run_on_threads(work: Callable[[int, Event], Result], count: int) -> list[Res
     ):
         futures = [pool.submit(work, index, stop) for index in range(count)]
         try:
-            wait(futures, return_when=FIRST_EXCEPTION)
+            done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+            for future in done:
+                future.result()  # Raises what the call raised, while others still run.
             return [future.result() for future in futures]
         except BaseException:
             stop.set()

@@ -172,9 +172,11 @@ def _ask_within(
     if network is not None:
         notes["draft_error"] = error = _relative_error(network, within, answers)
         if not error <= IMITATES:
-            more = rng.standard_normal((most - asked, rank))
-            within, answers = np.concatenate([within, more]), np.concatenate([answers, ask(more)])
             network = None
+            if most > asked:
+                more = rng.standard_normal((most - asked, rank))
+                within = np.concatenate([within, more])
+                answers = np.concatenate([answers, ask(more)])
     pairs = QueryPairs.adopt(within, answers)
     check_informative(pairs, name="the oracle's answers")
     notes |= {"questions_within_the_subspace": len(within), "questions_over_all_inputs": count}

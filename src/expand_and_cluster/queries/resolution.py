@@ -28,7 +28,12 @@ class Resolution:
     def of(answers: Float[np.ndarray, "rows outputs"]) -> "Resolution":
         """What these answers look like."""
         single = bool(np.array_equal(answers, answers.astype(np.float32)))
-        return Resolution(single, _decimals(answers.ravel()[:MOST_LOOKED_AT], _unit(single)))
+        looked_at = answers.ravel()
+        if len(looked_at) > MOST_LOOKED_AT:
+            # From everywhere: the first ones may be all alike, zeros of an idle network.
+            rng = np.random.default_rng(0)
+            looked_at = looked_at[rng.integers(len(looked_at), size=MOST_LOOKED_AT)]
+        return Resolution(single, _decimals(looked_at, _unit(single)))
 
     def finest(self, other: "Resolution | None") -> "Resolution":
         """The finer of two, each of a part of the answers."""
@@ -72,6 +77,8 @@ def _decimals(values: Float[np.ndarray, " values"], unit: float) -> int | None:
     if len(values) < FEWEST:
         return None
     size = float(np.abs(values).max())
+    if size == 0.0:
+        return None
     decimals = 0
     while 4.0 * unit * size * 10.0**decimals <= NEAR:
         scaled = values * 10.0**decimals

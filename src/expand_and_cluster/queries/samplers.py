@@ -1,5 +1,6 @@
 """Where questions are drawn from."""
 
+import hashlib
 import math
 import operator
 from dataclasses import dataclass
@@ -199,6 +200,15 @@ class Pool:
     def describe(self) -> dict[str, Any]:
         """Parameters in plain JSON values."""
         return {"sampler": "pool", "size": self.size, "available": self.available}
+
+
+def fingerprint(sampler: Sampler) -> str:
+    """What tells a sampler from others, in another process too."""
+    if isinstance(sampler, Pool):
+        return f"{sampler!r} {hashlib.sha256(sampler.array.tobytes()).hexdigest()[:16]}"
+    # Without a representation of its own, an object shows where it lies in memory.
+    own = type(sampler).__repr__ is not object.__repr__
+    return repr(sampler) if own else type(sampler).__qualname__
 
 
 def as_sampler(inputs: Any) -> Sampler:

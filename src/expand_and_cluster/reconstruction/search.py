@@ -1,5 +1,6 @@
 """Train students, rebuild, and go on with new students until the rebuilt network is exact."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -229,7 +230,7 @@ class Search:
             self.data,
             self.settings,
             seconds=self._seconds(),
-            memory=Memory(self._checkpoint, f"merged-{index}", self.activation),
+            memory=Memory(self._checkpoint, f"merged-{index}-{_digest(start)}", self.activation),
             report=self._report,
             deadline=self._deadline,
         )
@@ -309,3 +310,8 @@ def _capacity(neurons: int, width: int) -> int:
         return width
     step = 4 if neurons <= 16 else 8
     return -(-neurons // step) * step
+
+
+def _digest(start: Start) -> str:
+    """What tells a candidate from others, for the checkpoint."""
+    return hashlib.sha256(start.vectors.tobytes()).hexdigest()[:12]

@@ -286,6 +286,8 @@ class Workbench:
         # by which a neuron that the others span exactly is told from one that they nearly span.
         unit = design / scale / np.sqrt(len(design))
         _, values, right = np.linalg.svd(np.linalg.qr(unit, mode="r"))
+        # Fewer rows than columns leave directions that nothing holds.
+        values = np.pad(values, (0, len(right) - len(values)))
         least = np.finfo(np.float64).eps * values[0]
         inverse = ((right.T / np.maximum(values, least)) ** 2).sum(axis=1)
         count = int(present.sum())

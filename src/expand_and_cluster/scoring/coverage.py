@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.signs import flip_neurons
 from expand_and_cluster.recovery import Recovery
@@ -51,6 +52,8 @@ def coverage(recovery: Recovery, teacher: Network) -> Coverage | None:
         return None
     if recovery.settings.get("outputs", "logits") != "logits":
         teacher = centre_outputs(teacher)
+    if recovery.masked_inputs.any():
+        teacher = hold(teacher, recovery.masked_inputs, recovery.held_inputs)
     true = _aligned(teacher, recovery.network, comparison)
     if true is None:
         return None

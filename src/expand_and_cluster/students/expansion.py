@@ -125,7 +125,7 @@ def expand(
                 ]
             )
         )
-        reached = bool(np.nanmin(losses[-1]) <= criterion)
+        reached = _least(losses[-1]) <= criterion
         equations = len(data.inputs) * outputs
         too_wide = weights(2 * width) > equations or 2 * width > WIDEST
         late = is_over(deadline)
@@ -133,7 +133,7 @@ def expand(
             break
         width *= 2
     curve = np.array(losses)
-    least = np.nanmin(curve, axis=1)
+    least = np.array([_least(each) for each in losses])
     best = widths[int(np.argmin(least))]
     if not reached and _level(losses):
         # Noise, it seems: the first width that is as good as any meets what can be met.
@@ -147,5 +147,10 @@ def expand(
 
 def _level(losses: list[np.ndarray]) -> bool:
     """Whether doubling the width twice has not made students better, so that nothing will."""
-    best = [float(np.nanmin(each)) for each in losses]
+    best = [_least(each) for each in losses]
     return len(best) >= 4 and min(best[-2:]) > min(best[:-2]) / LEVEL
+
+
+def _least(errors: Float[np.ndarray, " students"]) -> float:
+    """The smallest error; infinite where all students diverged."""
+    return float(np.min(np.where(np.isnan(errors), np.inf, errors)))

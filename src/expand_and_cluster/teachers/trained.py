@@ -87,7 +87,12 @@ def trained(
     if cache is None:
         return Network.from_arrays(_train(data, sizes, resolved, seed, training), resolved)
     checkpoint = Checkpoint(cache)
-    settings = {"dataset": data.name, "widths": sizes, "activation": resolved.name, "seed": seed}
+    settings = {
+        "dataset": data.name,
+        "widths": sizes,
+        "activation": resolved.name,
+        "seed": int(seed),
+    }
     settings |= asdict(training)
     name = f"teacher-{_fingerprint(data, resolved, settings)}"
     kept = checkpoint.load(name)

@@ -81,15 +81,19 @@ class Covariance:
         """Root mean square error of each neuron's input or output vector over its length.
 
         The larger of the two; about the angle by which noise may have turned it, in radians.
+        Weights that the answers do not determine, those of inputs that never vary, do not count.
         """
         network = self.network
         vectors, outputs = network.input_vectors, network.output_vectors
         errors = self.mapped(np.eye(network.output_size))
         pairs = ((vectors, errors.input_vectors), (outputs, errors.output_vectors))
-        ratios = [
-            np.linalg.norm(error, axis=1) / np.linalg.norm(vector, axis=1)
-            for vector, error in pairs
-        ]
+        ratios = []
+        for vector, error in pairs:
+            known = np.isfinite(error)
+            size = np.linalg.norm(np.where(known, error, 0.0), axis=1)
+            length = np.linalg.norm(np.where(known, vector, 0.0), axis=1)
+            open_ones = np.full(len(length), np.inf)
+            ratios.append(np.divide(size, length, out=open_ones, where=length > 0.0))
         return np.maximum(*ratios)
 
 

@@ -100,7 +100,11 @@ def _seen(moments: Linearised) -> float:
 
     constants = np.arange(weights - moments.outputs, weights)
     spread = np.diag(gram)[missing] - explained(constants)
-    return float(np.quantile((explained(told) - explained(known)) / spread, 0.1))
+    # One that gives the same everywhere, an idle relu, contributes nothing that could show.
+    moves = spread > 0.0
+    if not moves.any():
+        return 0.0
+    return float(np.quantile((explained(told) - explained(known))[moves] / spread[moves], 0.1))
 
 
 def _explained(gram: np.ndarray, pull: np.ndarray) -> float:
