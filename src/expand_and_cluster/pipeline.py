@@ -216,7 +216,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "questions": None if request.sampler is None else fingerprint(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
     }
-    if request.pairs is not None and len(request.pairs) >= MANY:
+    if request.hidden_layers == 1 and request.pairs is not None and len(request.pairs) >= MANY:
         # Students of so many pairs are trained for a share of it.
         mine["time_budget"] = request.time_budget
     if request.hidden_layers > 1:
@@ -225,11 +225,12 @@ def _claim(store: Checkpoint, request: Request) -> None:
     store.claim(mine)
 
 
-def _values_of_own(activation: Activation | None) -> list[float] | None:
+def _values_of_own(activation: Activation | None) -> list[str] | None:
     """What tells a function of the user's from others of its name; None for the catalogue's."""
     if activation is None or in_catalogue(activation):
         return None
-    return probe_values(activation)
+    # Written out: not a number equals itself then, and the last digits are the machine's.
+    return [f"{value:.9g}" for value in probe_values(activation)]
 
 
 def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answers:
