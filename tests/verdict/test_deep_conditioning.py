@@ -37,6 +37,15 @@ def test_amplification_is_the_root_of_the_covariance(activation: str):
     assert Analyst().all_held(network, pairs(network))
 
 
+def test_of_a_network_too_large_to_analyse_nothing_is_held(monkeypatch: pytest.MonkeyPatch):
+    network = synthetic_deep((4, 3, 2, 2), seed=0)
+    monkeypatch.setattr(deep_conditioning, "MOST_WEIGHTS", network.parameter_count - 1)
+    found = analyse_deep_conditioning(network, pairs(network))
+    assert found.smallest == 0.0
+    assert not found.holds_all
+    assert [part.shape for part in found.amplification] == [(3, 5), (2, 4), (2, 3)]
+
+
 def with_copy(network: Network, layer: int) -> Network:
     """The same function with a neuron split in two."""
     own, above = network.layers[layer], network.layers[layer + 1]

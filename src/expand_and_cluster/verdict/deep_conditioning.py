@@ -12,6 +12,9 @@ from expand_and_cluster.verdict.conditioning import LOOSE
 
 # Equations for every weight that the analysis looks at: more pairs hold more, but not much.
 EQUATIONS = 8
+# Weights up to which a network is analysed: the Jacobian then takes 2 GiB, its singular values
+# minutes. Of a larger one, a student that nothing better came of, nothing counts as held.
+MOST_WEIGHTS = 6000
 # Singular values below this share of the largest are rounding: the direction is free.
 FREE = 1e-12
 
@@ -71,16 +74,19 @@ def analyse_deep_conditioning(network: Network, data: TrainingData) -> DeepCondi
         network: Solution in standardised coordinates.
         data: The pairs it was fitted to.
     """
+    shapes = [(layer.weight.shape[0], layer.weight.shape[1] + 1) for layer in network.layers]
+    nothing = DeepConditioning(0.0, tuple(np.full(shape, np.inf) for shape in shapes))
+    if network.parameter_count > MOST_WEIGHTS:
+        return nothing
     outputs = data.targets.shape[1]
     rows = min(len(data.inputs), max(256, EQUATIONS * network.parameter_count // outputs))
     derivatives = jacobian(network, data.inputs[:rows])
     derivatives = derivatives.reshape(-1, derivatives.shape[-1])
-    shapes = [(layer.weight.shape[0], layer.weight.shape[1] + 1) for layer in network.layers]
     if network.activation.symmetry.scale_free:
         size = float(np.sqrt(np.mean(np.sum(derivatives**2, axis=0))))
         derivatives = np.concatenate([derivatives, size * _scale_directions(network)])
     if len(derivatives) < derivatives.shape[1]:
-        return DeepConditioning(0.0, tuple(np.full(shape, np.inf) for shape in shapes))
+        return nothing
     scale = np.linalg.norm(derivatives, axis=0)
     seen = scale > FREE * scale.max()
     safe = np.where(seen, scale, 1.0)
