@@ -155,12 +155,7 @@ def recover_convolutions(
         votes=asked.votes,
         queries=asked.queries,
         seconds=time.monotonic() - began,
-        settings=settings
-        | {
-            "max_queries": max_queries,
-            "questions": repr(asked.questions),
-            "rounds": asked.rounds,
-        },
+        settings=settings | asked.settings,
     )
 
 

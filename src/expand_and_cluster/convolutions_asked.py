@@ -13,6 +13,7 @@ from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
+from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.oracle import Oracle
@@ -38,16 +39,14 @@ class AskedConvolutions:
         verdict: Whether these are all channels of all layers, how surely, and why.
         votes: For each layer and channel, kinks that it explains.
         queries: Rows asked.
-        rounds: For each layer, rounds of lines.
-        questions: Where questions came from.
+        settings: What was chosen, as plain values.
     """
 
     layers: tuple[ConvLayer, ...]
     verdict: Verdict
     votes: tuple[tuple[int, ...], ...]
     queries: int
-    rounds: list[int]
-    questions: Sampler
+    settings: dict[str, Any]
 
 
 def recover_asked(
@@ -84,6 +83,7 @@ def recover_asked(
         {
             "architecture": repr(architecture),
             "activation": activation.name,
+            "activation_values": values_of_own(activation),
             "seed": seed,
             "questions": fingerprint(sampler),
         }
@@ -113,8 +113,11 @@ def recover_asked(
         verdict=verdict,
         votes=tuple(one.votes for one in found),
         queries=oracle.asked,
-        rounds=[one.rounds for one in found],
-        questions=sampler,
+        settings={
+            "max_queries": budget,
+            "questions": repr(sampler),
+            "rounds": [one.rounds for one in found],
+        },
     )
 
 

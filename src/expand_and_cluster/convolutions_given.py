@@ -14,6 +14,7 @@ from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import EacError, InvalidInputError
+from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.core.whole_number import whole_number
@@ -146,6 +147,7 @@ def recover_given(
     claimed = {
         "architecture": repr(architecture),
         "activation": activation.name,
+        "activation_values": values_of_own(activation),
         "seed": seed,
         "pairs": pairs.digest(),
     }

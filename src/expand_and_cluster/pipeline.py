@@ -11,10 +11,10 @@ import numpy as np
 from jax.typing import ArrayLike
 
 from expand_and_cluster.core.activation import Activation, centred
-from expand_and_cluster.core.activations import ActivationLike, in_catalogue
+from expand_and_cluster.core.activations import ActivationLike
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InterruptedRecoveryError
-from expand_and_cluster.core.files import probe_values
+from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.depth_given import is_large, recover_many_weights
@@ -203,7 +203,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
     """Mark a checkpoint as this recovery's, or refuse one that holds another's students."""
     mine = {
         "activation": request.activation.name if request.activation else AUTO,
-        "activation_values": _values_of_own(request.activation),
+        "activation_values": values_of_own(request.activation),
         "hidden_layers": request.hidden_layers,
         "input_size": request.input_size,
         "width": request.width,
@@ -223,14 +223,6 @@ def _claim(store: Checkpoint, request: Request) -> None:
         # Students of a layer stand on what those below it were cut to.
         mine["max_cluster_angle"] = request.max_cluster_angle
     store.claim(mine)
-
-
-def _values_of_own(activation: Activation | None) -> list[str] | None:
-    """What tells a function of the user's from others of its name; None for the catalogue's."""
-    if activation is None or in_catalogue(activation):
-        return None
-    # Written out: not a number equals itself then, and the last digits are the machine's.
-    return [f"{value:.9g}" for value in probe_values(activation)]
 
 
 def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answers:

@@ -40,9 +40,8 @@ def test_one_failure_stops_the_running_and_drops_the_rest():
     assert stopped.is_set() == (workers > 1)
 
 
-def test_a_later_ones_failure_is_seen_while_the_first_still_runs():
-    if cores() < 2:
-        pytest.skip("one core runs one after the other")
+def test_a_later_ones_failure_is_seen_while_the_first_still_runs(monkeypatch):
+    monkeypatch.setattr("expand_and_cluster.fitting.parallel.cores", lambda: 2)
     seen = threading.Event()
 
     def work(index, stop):

@@ -51,7 +51,7 @@ def save_network(network: Network, path: str | PathLike[str], *, by_name: bool =
         "skip": json.dumps(network.skip is not None),
     }
     if not known:
-        metadata["activation_values"] = json.dumps(probe_values(activation))
+        metadata["activation_values"] = json.dumps(_values(activation))
     arrays: Arrays = {}
     for i, layer in enumerate(network.layers):
         arrays |= _named(f"layers.{i}", layer)
@@ -137,7 +137,7 @@ def _activation_of(
     activation = resolve(given)
     if "activation_values" in metadata:
         expected = np.array(json.loads(metadata["activation_values"]))
-        if not np.allclose(probe_values(activation), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
+        if not np.allclose(_values(activation), expected, rtol=_TOLERANCE, atol=_TOLERANCE):
             raise InvalidInputError(
                 f"activation {activation.name!r} is not the {name!r} that {path} was saved with: "
                 "its values differ."
@@ -150,8 +150,15 @@ def _activation_of(
     return activation
 
 
-def probe_values(activation: Activation) -> list[float]:
-    """Values at fixed points, which tell functions of one name from each other."""
+def values_of_own(activation: Activation | None) -> list[str] | None:
+    """What tells a function of the user's from others of its name; None for the catalogue's."""
+    if activation is None or in_catalogue(activation):
+        return None
+    # Written out: not a number equals itself then, and the last digits are the machine's.
+    return [f"{value:.9g}" for value in _values(activation)]
+
+
+def _values(activation: Activation) -> list[float]:
     with double():
         return np.asarray(activation(jnp.asarray(_PROBES)), dtype=np.float64).tolist()
 
