@@ -94,6 +94,54 @@ def test_weights_that_explain_the_pairs_are_kept_where_none_are_found_from_zero(
     assert with_least_weights(teacher, data, mask()) is teacher
 
 
+def test_inputs_shown_a_little_more_often_are_solved_for_along_with_them():
+    """What their weights are off by, large weights of rare inputs would explain."""
+    teacher = a_network((7, 6, 3), "tanh", 4)
+    data = some_data(teacher)
+    data.inputs[:, 0] = USUAL
+    data.inputs[4:16, 0] = np.random.default_rng(2).normal(size=12)
+    data = TrainingData(data.inputs, teacher(data.inputs))
+    assert not rare_inputs(data.inputs, neurons=6, outputs=3)[0]
+    start = disturbed(teacher)
+    off = start.layers[0].weight.copy()
+    off[:, 0] += 0.01
+    bias = start.layers[0].bias - 0.01 * USUAL
+    start = start.replace(layers=(Layer(off, bias), start.layers[1]))
+    found = with_least_weights(start, data, mask())
+    np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
+    exact = teacher.layers[0].weight[:, 0]
+    np.testing.assert_allclose(found.layers[0].weight[:, 0], exact, atol=1e-8)
+
+
+@pytest.mark.parametrize("most", [12, 23, 40])
+def test_rare_inputs_alone_are_explained_where_others_are_too_many(
+    monkeypatch: pytest.MonkeyPatch, most: int
+):
+    """Three inputs are seldom shown, by 15 pairs with three outputs; two are rare, by three."""
+    teacher = a_network((7, 6, 3), "tanh", 4)
+    data = some_data(teacher)
+    data.inputs[:, 0], data.inputs[4:16, 0] = USUAL, np.random.default_rng(2).normal(size=12)
+    data = TrainingData(data.inputs, teacher(data.inputs))
+    monkeypatch.setattr(module, "MOST", most)
+    found = with_least_weights(disturbed(teacher), data, mask())
+    np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
+
+
+@pytest.mark.parametrize(("rows", "inputs"), [(3, 9), (20, 4)])
+def test_smallest_weights_are_those_of_a_written_out_jacobian(rows: int, inputs: int):
+    """Whether equations or weights are fewer."""
+    rng = np.random.default_rng(rows)
+    slopes, offsets = rng.normal(size=(rows, 2, 5)), rng.normal(size=(rows, inputs))
+    weights, left = rng.normal(size=(5, inputs)), rng.normal(size=(rows, 2))
+    jacobian = np.einsum("roi,rp->roip", slopes, offsets).reshape(rows * 2, -1)
+    right = left.ravel() + jacobian @ weights.ravel()
+    shift = 1e-3
+    wide = np.vstack([jacobian, np.sqrt(shift) * np.eye(weights.size)])
+    least = np.linalg.lstsq(wide, np.concatenate([right, np.zeros(weights.size)]), rcond=None)[0]
+    found = module._smallest(slopes, offsets, weights, left, shift)
+    np.testing.assert_allclose(found.ravel(), least, atol=1e-8)
+
+
 def test_noise_is_not_explained_by_large_weights():
     teacher = a_network((7, 6, 3), "tanh", 3)
     exact = some_data(teacher)

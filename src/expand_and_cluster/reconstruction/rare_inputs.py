@@ -4,10 +4,16 @@ A pair that shows an input tells, of the weights that all neurons have for it, a
 as there are outputs. Where fewer are told than there are weights, the rest stay what a student
 began with, and an unseen pair that shows the input is answered at random. The smallest weights
 that explain the pairs (least norm) hold nothing that was not told.
+
+Inputs that are shown a little more often are solved for along with them. What their weights, told
+but hardly held, are off by is left in the same pairs; rare inputs alone would take it over, by
+large weights for the few combinations that tell little.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.held import hold
@@ -19,11 +25,13 @@ from expand_and_cluster.students.training import TrainingData
 # An input is rare where pairs tell fewer combinations of its weights than this multiple of their
 # number: pairs that show one often show the same others, and tell the same again.
 MARGIN = 3.0
+# The same for inputs whose weights are solved for along with these.
+SELDOM = 10.0
 # Most steps; how often a step is halved; the share of the squared error that one has to gain.
 STEPS, HALVINGS, GAIN = 200, 12, 1e-3
 # Share of the mean curvature that is always added, against rounding.
 RIDGE = 1e-14
-# Most equations of a step: a matrix of them takes half a GiB.
+# Most equations of a step, or most weights: a matrix of them takes half a GiB.
 MOST = 8000
 
 
@@ -38,10 +46,14 @@ def rare_inputs(
         neurons: Of the first hidden layer: each has a weight for the input.
         outputs: Combinations of these that a sample tells at most.
     """
+    told = _times_shown(inputs) * outputs
+    return (told > 0) & (told < MARGIN * neurons)
+
+
+def _times_shown(inputs: Float[np.ndarray, "samples inputs"]) -> Int[np.ndarray, " inputs"]:
     # Along rows that lie in one piece: several times faster on images.
     usual = np.median(np.ascontiguousarray(inputs.T), axis=1)
-    shown = np.count_nonzero(inputs != usual, axis=0)
-    return (shown > 0) & (shown * outputs < MARGIN * neurons)
+    return np.count_nonzero(inputs != usual, axis=0)
 
 
 def with_least_weights(
@@ -60,27 +72,71 @@ def with_least_weights(
 
     Returns:
         `network` itself where no pair shows a rare input, all do or too many, where all
-        inputs are rare, and where smallest weights leave more of these pairs than it does and than
+        inputs are rare, or where smallest weights leave more of these pairs than it does and than
         it leaves of the others.
     """
-    usual = np.median(data.inputs[:, rare], axis=0)
-    showing = np.any(data.inputs[:, rare] != usual, axis=1)
-    if not 0 < np.sum(showing) * network.output_size <= MOST or showing.all() or rare.all():
+    if not rare.any():
+        return network
+    neurons, outputs = network.hidden_widths[0], network.output_size
+    for among in (rare | _seldom(data.inputs, neurons, outputs), rare):
+        shown = _Shown.of(data, among)
+        if shown.can_be_explained(neurons):
+            break
+    else:
         return network
     error = np.mean((network(data.inputs) - data.targets) ** 2, axis=1)
-    noise = float(np.mean(error[~showing]))
-    shown = TrainingData(data.inputs[showing], data.targets[showing])
-    found, loss = _descend(network, shown, rare, usual, noise, report)
-    return found if loss <= max(float(np.mean(error[showing])), noise) else network
+    noise = float(np.mean(error[~shown.rows]))
+    found, loss = _descend(network, shown, noise, report)
+    return found if loss <= max(float(np.mean(error[shown.rows])), noise) else network
+
+
+def _seldom(
+    inputs: Float[np.ndarray, "samples inputs"], neurons: int, outputs: int
+) -> Bool[np.ndarray, " inputs"]:
+    """Inputs to solve for along with rare ones: as many as a step may have weights."""
+    times = _times_shown(inputs)
+    seldom = (times > 0) & (times * outputs < SELDOM * neurons)
+    if np.sum(seldom) * neurons > MOST:
+        seldom &= times < np.sort(times[seldom])[MOST // neurons]
+    return seldom
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """Some inputs, and the pairs that show them.
+
+    Attributes:
+        among: Which inputs.
+        usual: Their usual values.
+        rows: Which pairs show any of them.
+        inputs: All inputs of these pairs.
+        targets: Outputs of these pairs.
+        offsets: How far the inputs in question are from their usual values.
+    """
+
+    among: Bool[np.ndarray, " inputs"]
+    usual: Float[np.ndarray, " among"]
+    rows: Bool[np.ndarray, " samples"]
+    inputs: Float[np.ndarray, "rows inputs"]
+    targets: Float[np.ndarray, "rows outputs"]
+    offsets: Float[np.ndarray, "rows among"]
+
+    @classmethod
+    def of(cls, data: TrainingData, among: Bool[np.ndarray, " inputs"]) -> "_Shown":
+        """The pairs that show any of these inputs."""
+        usual = np.median(data.inputs[:, among], axis=0)
+        rows = np.any(data.inputs[:, among] != usual, axis=1)
+        inputs = data.inputs[rows]
+        return cls(among, usual, rows, inputs, data.targets[rows], inputs[:, among] - usual)
+
+    def can_be_explained(self, neurons: int) -> bool:
+        """Whether some pairs show some inputs, and a matrix of equations or of weights is small."""
+        some = self.rows.any() and not self.rows.all() and not self.among.all()
+        return bool(some) and min(self.targets.size, len(self.usual) * neurons) <= MOST
 
 
 def _descend(
-    network: Network,
-    shown: TrainingData,
-    rare: Bool[np.ndarray, " inputs"],
-    usual: Float[np.ndarray, " rare"],
-    noise: float,
-    report: Reporter,
+    network: Network, shown: _Shown, noise: float, report: Reporter
 ) -> tuple[Network, float]:
     """Gauss-Newton from weights of zero.
 
@@ -91,43 +147,73 @@ def _descend(
     Returns:
         The network and its mean squared error on these pairs.
     """
-    values = np.zeros(len(rare))
-    values[rare] = usual
-    first = hold(network, rare, values).layers[0]
-    offsets = shown.inputs[:, rare] - usual
-    spread = float(np.mean(first.weight[:, ~rare] ** 2))
+    values = np.zeros(len(shown.among))
+    values[shown.among] = shown.usual
+    first = hold(network, shown.among, values).layers[0]
+    spread = float(np.mean(first.weight[:, ~shown.among] ** 2))
 
-    def moved(weights: Float[np.ndarray, "neurons rare"]) -> Network:
+    def moved(weights: Float[np.ndarray, "neurons among"]) -> Network:
         whole = first.weight.copy()
-        whole[:, rare] = weights
-        layer = Layer(whole, first.bias - weights @ usual)
+        whole[:, shown.among] = weights
+        layer = Layer(whole, first.bias - weights @ shown.usual)
         return network.replace(layers=(layer, *network.layers[1:]))
 
-    weights = np.zeros((len(first.bias), len(usual)))
+    weights = np.zeros((len(first.bias), len(shown.usual)))
     inside = look_inside(moved(weights), shown.inputs)
     loss = float(np.mean((inside.outputs - shown.targets) ** 2))
     for step in range(STEPS):
         report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
         if loss <= noise:
             break
-        slopes = inside.slopes[0].reshape(-1, len(first.bias))
-        rows = np.repeat(offsets, network.output_size, axis=0)
-        # Products of two Jacobians, which factor row by row, without writing one out.
-        gram = (slopes @ slopes.T) * (rows @ rows.T)
-        explained = np.sum((slopes @ weights) * rows, axis=1)
-        right = (shown.targets - inside.outputs).reshape(-1) + explained
-        shift = max(loss, noise) / spread + RIDGE * np.trace(gram) / len(gram)
-        factor = cho_factor(gram + shift * np.eye(len(gram)), lower=True)
-        goal = (slopes * cho_solve(factor, right)[:, None]).T @ rows
+        left = shown.targets - inside.outputs
+        goal = _smallest(inside.slopes[0], shown.offsets, weights, left, max(loss, noise) / spread)
         for halving in range(HALVINGS):
             trial = weights + (goal - weights) / 2**halving
             there = look_inside(moved(trial), shown.inputs)
-            left = float(np.mean((there.outputs - shown.targets) ** 2))
-            if left < loss:
+            remains = float(np.mean((there.outputs - shown.targets) ** 2))
+            if remains < loss:
                 break
         else:
             break
-        gained, weights, inside, loss = 1.0 - left / loss, trial, there, left
+        gained, weights, inside, loss = 1.0 - remains / loss, trial, there, remains
         if gained < GAIN:
             break
     return moved(weights), loss
+
+
+def _smallest(
+    slopes: Float[np.ndarray, "rows outputs neurons"],
+    offsets: Float[np.ndarray, "rows among"],
+    weights: Float[np.ndarray, "neurons among"],
+    left: Float[np.ndarray, "rows outputs"],
+    shift: float,
+) -> Float[np.ndarray, "neurons among"]:
+    """The weights for which what is left, to first order, and a multiple of their squares is least.
+
+    Of the Jacobian, whose rows are products of a row of slopes and one of offsets, only a Gram
+    matrix is written out: of its rows or of its columns, whichever are fewer.
+    """
+    if left.size <= weights.size:
+        rows = np.repeat(offsets, left.shape[1], axis=0)
+        flat = slopes.reshape(left.size, -1)
+        gram = (flat @ flat.T) * (rows @ rows.T)
+        right = left.reshape(-1) + np.sum((flat @ weights) * rows, axis=1)
+        return (flat * _solved(gram, right, shift)[:, None]).T @ rows
+    neurons, among = weights.shape
+    products = np.einsum("roi,roj->ijr", slopes, slopes)
+    gram = np.empty((neurons, among, neurons, among))
+    for one in range(neurons):
+        for other in range(one + 1):
+            block = (offsets * products[one, other][:, None]).T @ offsets
+            gram[one, :, other], gram[other, :, one] = block, block.T
+    gram = gram.reshape(weights.size, weights.size)
+    right = np.einsum("ro,roi,rp->ip", left, slopes, offsets).ravel() + gram @ weights.ravel()
+    return _solved(gram, right, shift).reshape(weights.shape)
+
+
+def _solved(
+    gram: Float[np.ndarray, "size size"], right: Float[np.ndarray, " size"], shift: float
+) -> Float[np.ndarray, " size"]:
+    shift += RIDGE * np.trace(gram) / len(gram)
+    factor = cho_factor(gram + shift * np.eye(len(gram)), lower=True)
+    return cho_solve(factor, right)

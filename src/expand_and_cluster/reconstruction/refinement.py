@@ -37,8 +37,8 @@ LEAST = 1e-5
 # alike, and the mean squared error at which to go on. A descent is over, too, where two steps in a
 # row gain less than a fifth each.
 STAGES = ((0.9, LEAST**2), (0.99, LEAST**2), (None, LEAST**2))
-# The same for the last steps, which end at rounding.
-LAST_STAGES = ((0.9, 1e-15), (0.99, 1e-15), (0.999, 1e-15), (None, 1e-28))
+# The same for the last steps, which end at rounding; rare inputs are explained after each.
+LAST_STAGES = ((0.9, 1e-15), (0.99, 1e-15), (None, 1e-28))
 # Missing neurons that are looked for, the least share of the squared error that one has to
 # explain, and what it has to divide the squared error by in the end.
 MOST_MISSING, WORTH, FALL = 10, 0.5, 4.0
@@ -124,17 +124,21 @@ class Refinement:
         rare = found.rare = rare_inputs(everything.inputs, neurons, outputs)
 
         def last_steps(network: Network) -> tuple[Network, float]:
+            def explained(network: Network) -> Network:
+                return with_least_weights(network, everything, rare, self._report)
+
             # First so that these pairs hold up no step; then from what all others are explained by.
-            start = with_least_weights(network, everything, rare, self._report)
-            polished, _ = self.polish(start, LAST_STAGES)
-            network = with_least_weights(polished, everything, rare, self._report)
+            network, _ = self.polish(explained(network), LAST_STAGES, explained)
             missed = answers(network, everything.inputs) - everything.targets
             return network, float(np.mean(missed**2))
 
         found.network, found.loss = self._once("finished", found.network, last_steps)
 
     def polish(
-        self, network: Network, stages: tuple[tuple[float | None, float], ...] = STAGES
+        self,
+        network: Network,
+        stages: tuple[tuple[float | None, float], ...] = STAGES,
+        after: Callable[[Network], Network] = lambda network: network,
     ) -> tuple[Network, float]:
         """Gauss-Newton on all weights, with samples that are far off counting less at first.
 
@@ -142,9 +146,10 @@ class Refinement:
             network: Where to start.
             stages: A descent for each: the share of the samples that are ordinary, and the mean
                 squared error of these at which it ends.
+            after: What becomes of the network after every descent that took a step.
 
         Returns:
-            The network and its mean squared error on all pairs alike.
+            The network and its mean squared error, before `after`, in the last descent.
         """
         damping, loss = STEPS.damping, np.inf
         for ordinary, target in stages:
@@ -157,6 +162,8 @@ class Refinement:
                     Progress("polish all layers", descent.step, settings.steps, error, note=note)
                 )
             network, loss, damping = descent.network(), descent.loss, descent.damping
+            if descent.step > 0:
+                network = after(network)
         return network, loss
 
     def _found_one(self, found: Refined) -> bool:
