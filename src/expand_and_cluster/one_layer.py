@@ -23,7 +23,7 @@ from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
 from expand_and_cluster.reconstruction.search import Search
-from expand_and_cluster.reconstruction.starts import SearchSettings
+from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.standardisation import Standardisation
@@ -114,7 +114,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         students=request.students,
         seed=request.seed,
         min_cluster_fraction=request.min_cluster_fraction or MIN_CLUSTER_FRACTION,
-        max_cluster_angle=request.max_cluster_angle or MAX_CLUSTER_ANGLE,
+        max_cluster_angle=request.max_cluster_angle or (WIDE if given else MAX_CLUSTER_ANGLE),
         method=method,
         rounds=ROUNDS,
         noise=prepared.noise,

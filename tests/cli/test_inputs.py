@@ -1,11 +1,12 @@
 """Every file that cannot be read is refused in one sentence."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from expand_and_cluster.cli.inputs import read_array, read_network, read_pairs
+from expand_and_cluster.cli.inputs import digest, read_array, read_network, read_pairs
 from expand_and_cluster.core.errors import FileFormatError, InvalidInputError
 
 
@@ -102,3 +103,17 @@ def test_pairs_that_are_none(tmp_path: Path):
             read_pairs(*arguments)
     with pytest.raises(InvalidInputError):
         read_pairs(None, x, write(tmp_path / "y.npy", np.ones((4, 1))), None)
+
+
+def test_a_model_with_weights_in_a_file_beside_it_is_told_by_both(tmp_path: Path):
+    model, weights = tmp_path / "model[1].onnx", tmp_path / "model[1].onnx.data"
+    (tmp_path / "model.onnx").write_bytes(b"another model")
+    model.write_bytes(b"graph")
+    alone = digest(model)
+    assert alone == f"sha256:{hashlib.sha256(b'graph').hexdigest()[:16]}"
+    weights.write_bytes(b"first")
+    first = digest(model)
+    weights.write_bytes(b"second")
+    assert len({alone, first, digest(model)}) == 3
+    weights.write_bytes(b"first")
+    assert digest(model) == first

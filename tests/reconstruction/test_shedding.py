@@ -1,5 +1,7 @@
 """Large candidates with neurons to spare end as the teacher, without any matrix."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
@@ -91,6 +93,11 @@ def test_what_two_students_share_is_filled_up_from_both():
     assert len(found[0].vectors) == 2
     np.testing.assert_array_equal(found[0].vectors[1], [0.0, 2.0, 0.0])
     assert list(starts(population, fit, students.activation, settings, equations=5)) == []
+    # Their directions are a hundredth of a radian apart.
+    strict = replace(settings, max_cluster_angle=1e-3)
+    alone = next(starts(population, fit, students.activation, strict, equations=1000))
+    assert alone.consensus is not None
+    assert len(alone.consensus.candidates) == 0
 
 
 def two_students():

@@ -106,7 +106,7 @@ def fake_recovery(*, students=10, width=16, teacher=4, inputs=8, seed=0) -> Reco
         neurons=neurons,
         queries=4096,
         seconds=12.5,
-        settings={"target_loss": 1e-15},
+        settings={"students": students},
         rejected=(Rejection("cluster", "5", "held by one student only"),),
         masked_inputs=np.zeros(inputs, dtype=bool),
         held_inputs=np.zeros(inputs),

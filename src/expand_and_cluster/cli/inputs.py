@@ -1,6 +1,7 @@
 """Reads the arrays, pairs and networks that people have as files."""
 
 import csv
+import glob
 import hashlib
 import warnings
 import zipfile
@@ -119,10 +120,22 @@ def read_network(path: Path, activation: str | None = None) -> "Network":
 
 
 def digest(path: Path) -> str:
-    """Fingerprint of a file's content, so that a run notices another file of the same name."""
+    """Fingerprint of a file's content, so that a run notices another file of the same name.
+
+    A large ONNX model keeps its weights beside it, in files whose names begin with its own.
+    """
     _require(path)
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()[:16]}"
+    parts = [path]
+    if path.suffix.lower() == ".onnx":
+        parts += sorted(set(path.parent.glob(f"{glob.escape(path.name)}?*")))
+    contents = []
+    for part in parts:
+        with part.open("rb") as file:
+            contents.append(hashlib.file_digest(file, "sha256").hexdigest())
+    whole = (
+        contents[0] if len(contents) == 1 else hashlib.sha256(repr(contents).encode()).hexdigest()
+    )
+    return f"sha256:{whole[:16]}"
 
 
 def _require(path: Path) -> None:

@@ -113,7 +113,9 @@ def _together(
     """What at least two students agree on, filled up with what each holds besides."""
     pair = 2.0 / max(int(population.imitating.sum()), 2)
     fraction = max(settings.min_cluster_fraction, pair)
-    consensus = _clustered(population, activation, paper_height, fraction, WIDE)
+    consensus = _clustered(
+        population, activation, paper_height, fraction, settings.max_cluster_angle
+    )
     size = population.vectors.shape[1]
     known = np.zeros((0, size)) if consensus is None else consensus.candidates
     most = max(fit.students.hidden_widths[0], len(known))

@@ -24,7 +24,6 @@ def draw_losses(
     codes: Sequence[str],
     *,
     held_out: Float[np.ndarray, " students"] | None = None,
-    target: float | None = None,
 ) -> Figure:
     """Loss curves of all students, coloured by why they stopped, the best one drawn on top.
 
@@ -33,13 +32,11 @@ def draw_losses(
         losses: Relative root mean squared error on the training pairs; NaN after a stop.
         codes: Why each student stopped, one sentence each.
         held_out: Relative root mean squared error on held-out pairs, drawn as dots to the right.
-        target: Target loss or noise floor in the same unit, drawn as a line.
     """
     last = np.array([_last(row) for row in losses])
-    floor = style.log_floor(losses, [] if held_out is None else held_out, [target or np.nan])
-    ceiling = style.log_ceiling(
-        losses, [] if held_out is None else held_out, [target or np.nan], floor=floor
-    )
+    dots = [] if held_out is None else held_out
+    floor = style.log_floor(losses, dots)
+    ceiling = style.log_ceiling(losses, dots, floor=floor)
     figure = style.new_figure(8.5, 5.0)
     strip: Axes | None = None
     if held_out is not None and np.any(np.isfinite(held_out)):
@@ -59,9 +56,6 @@ def draw_losses(
     if found:
         _curve(axes, steps, losses[best], floor, colour=style.INK, label=f"best: student {best}",
                width=2.2)  # fmt: skip
-    if target is not None and target > 0:
-        axes.axhline(target, color=style.MUTED, linewidth=1.2, linestyle=(0, (5, 3)),
-                     label=f"target {style.short(target)}")  # fmt: skip
     style.dress(axes, x="training step", y="relative RMSE on training pairs")
     style.log_y(axes, floor / 1.6, ceiling * 1.6)
     style.legend_below(figure, axes.get_legend_handles_labels()[0])

@@ -70,9 +70,8 @@ def _drawings(
         drawings["activations"] = lambda: draw_activation_ranking(named)
     if curves.losses.size:
         drawings["losses"] = lambda: draw_losses(
-            curves.steps, curves.losses, curves.codes, held_out=curves.held_out,
-            target=_target(recovery),
-        )  # fmt: skip
+            curves.steps, curves.losses, curves.codes, held_out=curves.held_out
+        )
     if expansion is not None and expansion.losses.size:
         drawings["expansion"] = lambda: draw_expansion(
             expansion.widths, expansion.losses, expansion.criterion, expansion.chosen
@@ -95,11 +94,6 @@ def _drawings(
             types=[n.type for n in recovery.neurons],
         )
     return drawings
-
-
-def _target(recovery: Recovery) -> float | None:
-    value = recovery.settings.get("target_loss")
-    return float(value) if isinstance(value, int | float) and value > 0 else None
 
 
 def _read_comparison(path: Path) -> NeuronDistances | None:
