@@ -113,16 +113,17 @@ def test_inputs_shown_a_little_more_often_are_solved_for_along_with_them():
     np.testing.assert_allclose(found.layers[0].weight[:, 0], exact, atol=1e-8)
 
 
+@pytest.mark.parametrize("cap", ["MOST", "ALONG"])
 @pytest.mark.parametrize("most", [12, 23, 40])
 def test_rare_inputs_alone_are_explained_where_others_are_too_many(
-    monkeypatch: pytest.MonkeyPatch, most: int
+    monkeypatch: pytest.MonkeyPatch, cap: str, most: int
 ):
     """Three inputs are seldom shown, by 15 pairs with three outputs; two are rare, by three."""
     teacher = a_network((7, 6, 3), "tanh", 4)
     data = some_data(teacher)
     data.inputs[:, 0], data.inputs[4:16, 0] = USUAL, np.random.default_rng(2).normal(size=12)
     data = TrainingData(data.inputs, teacher(data.inputs))
-    monkeypatch.setattr(module, "MOST", most)
+    monkeypatch.setattr(module, cap, most)
     found = with_least_weights(disturbed(teacher), data, mask())
     np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
 

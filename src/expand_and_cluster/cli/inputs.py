@@ -127,7 +127,8 @@ def digest(path: Path) -> str:
     _require(path)
     parts = [path]
     if path.suffix.lower() == ".onnx":
-        parts += sorted(set(path.parent.glob(f"{glob.escape(path.name)}?*")))
+        beside = path.parent.glob(f"{glob.escape(path.name)}?*")
+        parts += sorted(part for part in beside if part.is_file())
     contents = []
     for part in parts:
         with part.open("rb") as file:
