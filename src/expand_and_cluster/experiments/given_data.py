@@ -32,9 +32,10 @@ OVERPARAMETERISATION = 2
 # A teacher's batches and learning rate: few large steps leave it off the flat ends of its
 # activations.
 BATCH, RATE = 640, 1e-3
-# Seconds of a recovery, after which the last step is finished and judged.
-SECONDS = 1500.0
-MINUTES = 30.0
+# Seconds of a recovery, after which the last step is finished and judged: so many times as long is
+# allowed in all.
+SECONDS, WIDE_SECONDS = 1500.0, 3000.0
+LATE = 1.2
 # What the claim allows: share of the paper's error, and the largest cosine distance.
 SHARE, DISTANCE = 0.1, 1e-3
 
@@ -192,7 +193,8 @@ def reached(row: Row) -> bool:
     near = max(row["spectrum_max_distance"], row["boruta_max_distance"]) <= DISTANCE
     exact = row["found_width"] == row["width"]
     accurate = row["rmse"] <= SHARE * row["paper_rmse"]
-    return exact and near and accurate and row["recovery_seconds"] <= 60 * MINUTES
+    in_time = row["recovery_seconds"] <= LATE * row["task"]["seconds"]
+    return exact and near and accurate and in_time
 
 
 def run(
@@ -203,6 +205,7 @@ def run(
     *,
     name: str,
     rows: tuple[Published, ...],
+    seconds: float,
 ) -> int:
     """Run these rows; 0 if the claim holds for all, 3 if not."""
     del workers  # Each recovery uses all cores; side by side they would only share them.
@@ -214,7 +217,7 @@ def run(
             "width": row.width,
             "paper_rmse": row.rmse,
             "students": STUDENTS,
-            "seconds": 120.0 if smoke else SECONDS,
+            "seconds": 120.0 if smoke else seconds,
             "seed": 0,
             "folder": str(folder),
         }
@@ -224,18 +227,23 @@ def run(
     return 0 if all(reached(row) for row in done) else 3
 
 
-def _experiment(name: str, claim: str, rows: tuple[Published, ...]) -> Experiment:
+def _experiment(
+    name: str, claim: str, rows: tuple[Published, ...], seconds: float = SECONDS
+) -> Experiment:
+    minutes = LATE * seconds / 60.0
     return Experiment(
         name=name,
         claim=f"{claim}: exact width, a tenth of the paper's error on unseen images, every input "
-        "vector within a cosine distance of 1e-3, in at most 30 minutes each",
-        minutes=MINUTES * len(rows),
-        run=partial(run, name=name, rows=rows),
+        f"vector within a cosine distance of 1e-3, in at most {minutes:.0f} minutes each",
+        minutes=minutes * len(rows),
+        run=partial(run, name=name, rows=rows, seconds=seconds),
     )
 
 
 GIVEN = _experiment("given-data", "Table 1 from given images, 64 and 128 neurons", TABLE_1)
-GIVEN_WIDE = _experiment("given-data-wide", "Table 1 from given images, 256 neurons", WIDE)
+GIVEN_WIDE = _experiment(
+    "given-data-wide", "Table 1 from given images, 256 neurons", WIDE, WIDE_SECONDS
+)
 OTHER = _experiment(
     "other-data", "Table 2: a teacher of digits that answers on images of clothes", TABLE_2
 )
