@@ -185,10 +185,11 @@ def own_coordinates(
     shared = shared * right[:, :, None] * right[:, None, :] * (outputs @ outputs.T)
     least = RIDGE * jnp.maximum(jnp.trace(shared, axis1=1, axis2=2) / len(size), 1e-12)
     alone = added * size[:, None] + jnp.where(size > 0.0, 0.0, 1.0)[:, None]
-    blocks = shared + jax.vmap(jnp.diag)(alone.T) + least[:, None, None] * jnp.eye(len(size))
-    eye = jnp.broadcast_to(jnp.eye(len(size), dtype=jnp.float32), blocks.shape)
+    eye = jnp.eye(len(size), dtype=jnp.float32)
+    blocks = shared + jax.vmap(jnp.diag)(alone.T) + least[:, None, None] * eye
+    every = jnp.broadcast_to(eye, blocks.shape)
     return OwnCoordinates(
-        inverse, jsl.solve_triangular(jnp.linalg.cholesky(blocks), eye, lower=True)
+        inverse, jsl.solve_triangular(jnp.linalg.cholesky(blocks), every, lower=True)
     )
 
 

@@ -80,7 +80,7 @@ class Workbench:
         self.training = data
         self._targets = data.targets
         self._extended = np.concatenate([data.inputs, np.ones((len(data.inputs), 1))], axis=1)
-        self._fixed = self._extended if skip else self._extended[:, -1:]
+        self.fixed = self._extended if skip else self._extended[:, -1:]
 
     @cached_property
     def _pairs(self) -> Data:
@@ -146,7 +146,7 @@ class Workbench:
 
     def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
         """The network with least-squares output weights, bias and skip."""
-        design = np.concatenate([self.features(network)[:, present], self._fixed], axis=1)
+        design = np.concatenate([self.features(network)[:, present], self.fixed], axis=1)
         scale = np.linalg.norm(design, axis=0)
         scale[scale == 0] = 1.0
         solution = _least_squares(design / scale, self._targets) / scale[:, None]
@@ -277,9 +277,9 @@ class Workbench:
         """
         present = candidate.present
         # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
-        rows = max(MOST_ROWS, 8 * (int(present.sum()) + self._fixed.shape[1]))
+        rows = max(MOST_ROWS, 8 * (int(present.sum()) + self.fixed.shape[1]))
         features = self.features(candidate.network, rows)[:, present]
-        design = np.concatenate([features, self._fixed[:rows]], axis=1)
+        design = np.concatenate([features, self.fixed[:rows]], axis=1)
         scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
         scale[scale == 0] = 1.0
         # Singular values of the design itself: its Gram matrix would lose the half of the digits
