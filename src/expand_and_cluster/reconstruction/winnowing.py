@@ -31,9 +31,12 @@ ORDINARY, NEAREST = 0.9, 0.1
 # left no more than this share, otherwise with care, or some of the teacher's are among them and
 # others have to stand in for these. Falls of the error after which each is tried again that failed.
 BOLD, STEEP, CAREFUL = 4096.0, 0.3, 2.25
+LATER = {BOLD: 0.01, CAREFUL: 0.25}
 # Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly.
 MOST = 1e-4
-LATER = {BOLD: 0.01, CAREFUL: 0.25}
+# One of ordinary samples at which it is time to let in those far off: exact without them,
+# directions that only they show are still wrong.
+ENOUGH = 1e-10
 # Steps that bring the error back at most, and the share of the error above which a step is slow.
 STEPS, SLOW = 3, 0.8
 # Iterations of the first step, and its damping in units of the error.
@@ -58,7 +61,7 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     steps = _steps(bench, candidate)
     below = dict.fromkeys(LATER, np.inf)
     steep = False
-    while candidate.loss > bench.floor(candidate) and not is_over(bench.deadline):
+    while candidate.loss > max(ENOUGH, bench.floor(candidate)) and not is_over(bench.deadline):
         before = candidate
         for rise in (BOLD, CAREFUL) if steep else (CAREFUL,):
             if before.loss <= below[rise]:
