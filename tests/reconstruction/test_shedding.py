@@ -7,8 +7,9 @@ import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.result import Fit, StopReason
-from expand_and_cluster.reconstruction import workbench
+from expand_and_cluster.reconstruction import shedding, winnowing, workbench
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.consensus import gather
 from expand_and_cluster.reconstruction.filling import filled_up
@@ -51,6 +52,28 @@ def test_nothing_is_shed_where_all_are_needed(monkeypatch):
     rebuilt = rebuild(bench, start, 8, spare=True)
     assert rebuilt.exact
     assert rebuilt.removals == ()
+
+
+def test_samples_far_off_are_let_in_little_by_little(monkeypatch):
+    """One step for each share of the samples, then steps that count all alike."""
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
+    source = teacher((6, 5, 3), "tanh")
+    inputs = gaussian(800, 6)
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    descents = []
+
+    def watched(candidate: Candidate, settings: GaussNewtonSettings) -> GaussNewton:
+        descents.append(Workbench.descent(bench, candidate, settings))
+        return descents[-1]
+
+    monkeypatch.setattr(bench, "descent", watched)
+    start = source.input_vectors + 0.1 * np.random.default_rng(2).normal(size=(5, 7))
+    left, _ = shedding.shed(bench, bench.start(start, 8))
+    assert bench.at_floor(left)
+    shares = [descent.settings.robust for descent in descents]
+    last = len(shares) - shares[::-1].index(winnowing.NEAREST)
+    assert shares[last : last + 4] == [0.9, 0.99, 0.999, None]
+    assert all(descent.step <= 1 for descent in descents[last : last + 3])
 
 
 def test_tightened_candidates_are_the_same_network():

@@ -8,7 +8,7 @@ from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
-from expand_and_cluster.reconstruction.winnowing import winnow
+from expand_and_cluster.reconstruction.winnowing import ordinary_error, winnow
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 
 # Iterations of conjugate gradients in the first step after a loss; more once a step was cut short.
@@ -30,10 +30,11 @@ CLEAR, DEEP, PATIENCE = 1e-6, 1e-8, 8
 # Fall of the error after which a trial is made again that failed.
 LATER = 0.01
 # Share of its mean squared error that a step leaves where a descent is slow. Then shares of the
-# samples that count as ordinary, one after the other, steps with each of them at most, and
-# iterations of the first.
+# samples that count as ordinary, a step with each of them: what is fitted without samples that are
+# far off gets exact long before directions that only they show begin to move. Then steps with all
+# alike at most, and iterations of the first.
 SLOW = 0.5
-ORDINARY, ROUNDS, LONG = (0.5, 0.9, 0.99, 0.999), 8, 300
+ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 8, 300
 # Rise of the mean squared error up to which neurons that cost little each are free together.
 FREE = 1.2
 
@@ -56,7 +57,7 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:
-        descent = bench.descent(candidate, _settings(candidate))
+        descent = bench.descent(candidate, _settings(candidate.loss))
         dropped: tuple[Removal, ...] = ()
         again = False
         for _ in descent.run():
@@ -99,14 +100,15 @@ def _reweighted(bench: Workbench, candidate: Candidate) -> tuple[Candidate, bool
     is like and which hold up all others. Once these are fitted, the few are a matter of few
     weights, and are let in again little by little.
     """
-    settings = replace(_settings(candidate), steps=ROUNDS, iterations=LONG)
+    settings = _settings(ordinary_error(bench, candidate), ROUNDS)
+    settings = replace(settings, iterations=LONG)
     left = candidate
     for ordinary in (*ORDINARY, None):
         descent = bench.descent(left, replace(settings, robust=ordinary))
         before = np.inf
         for _ in descent.run():
             bench.tell(descent)
-            if descent.loss > SLOW * before:
+            if ordinary is not None or descent.loss > SLOW * before:
                 break
             before = descent.loss
         settings = replace(settings, damping=descent.damping)
@@ -114,8 +116,8 @@ def _reweighted(bench: Workbench, candidate: Candidate) -> tuple[Candidate, bool
     return (left, True) if left.loss <= SLOW * candidate.loss else (candidate, False)
 
 
-def _settings(candidate: Candidate, steps: int = SETTINGS.steps) -> GaussNewtonSettings:
-    return replace(SETTINGS, damping=min(DAMPING * candidate.loss, SETTINGS.damping), steps=steps)
+def _settings(loss: float, steps: int = SETTINGS.steps) -> GaussNewtonSettings:
+    return replace(SETTINGS, damping=min(DAMPING * loss, SETTINGS.damping), steps=steps)
 
 
 def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -175,7 +177,7 @@ def _regained(
     """
     if left.loss <= loss:
         return left
-    descent = bench.descent(left, _settings(left, steps))
+    descent = bench.descent(left, _settings(left.loss, steps))
     before = left.loss
     for _ in descent.run():
         bench.tell(descent)

@@ -27,11 +27,13 @@ from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 # Share of the samples whose errors are ordinary, and that by which those far off are told in steps:
 # the fewer, the more of the others count less, and the faster the rest falls.
 ORDINARY, NEAREST = 0.9, 0.1
-# Rises of their mean squared error up to which neurons are lost together: boldly after steps that
-# left no more than this share, otherwise with care, or some of the teacher's are among them and
-# others have to stand in for these. Falls of the error after which each is tried again that failed.
-BOLD, STEEP, CAREFUL = 4096.0, 0.3, 2.25
-LATER = {BOLD: 0.01, CAREFUL: 0.25}
+# Rises of their mean squared error up to which neurons are lost together. Boldly after steps that
+# left no more than this share, and where that was one of the teacher's too many, half as boldly;
+# otherwise with care, or others have to stand in for some of the teacher's. Falls of the error
+# after which each is tried again that failed.
+BOLD, HALF, CAREFUL = 4096.0, 96.0, 2.25
+STEEP = 0.3
+LATER = {BOLD: 0.01, HALF: 0.01, CAREFUL: 0.25}
 # Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly.
 MOST = 1e-4
 # One of ordinary samples at which it is time to let in those far off: exact without them,
@@ -57,15 +59,14 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
         What is left, with the mean squared error of all samples alike, and what was lost.
     """
     removals: tuple[Removal, ...] = ()
-    candidate = replace(candidate, loss=_Remains.of(bench, candidate).error)
+    candidate = replace(candidate, loss=ordinary_error(bench, candidate))
     steps = _steps(bench, candidate)
     below = dict.fromkeys(LATER, np.inf)
     steep = False
     while candidate.loss > max(ENOUGH, bench.floor(candidate)) and not is_over(bench.deadline):
         before = candidate
-        for rise in (BOLD, CAREFUL) if steep else (CAREFUL,):
+        for rise, ceiling in _ceilings(before.loss, steep=steep).items():
             if before.loss <= below[rise]:
-                ceiling = min(rise * before.loss, max(MOST, CAREFUL * before.loss))
                 thinned, lost = thin(bench, before, ceiling)
                 anew = _steps(bench, thinned)
                 left = _regained(anew, thinned.loss, before.loss) if lost else None
@@ -80,6 +81,14 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
                 break
         steep = candidate.loss <= STEEP * before.loss
     return bench.solve_outputs(candidate.network, candidate.present), removals
+
+
+def _ceilings(loss: float, *, steep: bool) -> dict[float, float]:
+    """What the error may rise to on trial, most first, by the rise that it stands for."""
+    careful = CAREFUL * loss
+    bold = max(careful, min(MOST, BOLD * loss))
+    bolder = {BOLD: bold, HALF: float(np.sqrt(bold * careful))} if steep else {}
+    return {**bolder, CAREFUL: careful}
 
 
 def thin(
@@ -128,7 +137,19 @@ def _steps(bench: Workbench, candidate: Candidate) -> Iterator[Candidate]:
     for _ in descent.run():
         bench.tell(descent)
         left = Candidate(descent.network(), candidate.present, descent.loss)
-        yield replace(left, loss=_Remains.of(bench, left).error)
+        yield replace(left, loss=ordinary_error(bench, left))
+
+
+def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
+    """Mean squared error of ordinary samples: all but the tenth that is off by most."""
+    return _ordinary(candidate.network(bench.training.inputs) - bench.training.targets)
+
+
+def _ordinary(residual: Float[np.ndarray, "samples outputs"]) -> float:
+    """Mean square of the samples that are off by least."""
+    squares = np.mean(residual**2, axis=1)
+    count = max(1, round(ORDINARY * len(squares)))
+    return float(np.mean(np.partition(squares, count - 1)[:count]))
 
 
 @dataclass(frozen=True)
@@ -178,9 +199,7 @@ class _Remains:
     @property
     def error(self) -> float:
         """Mean squared error of ordinary samples."""
-        squares = np.mean(self.residual**2, axis=1)
-        ordinary = max(1, round(ORDINARY * len(squares)))
-        return float(np.mean(np.partition(squares, ordinary - 1)[:ordinary]))
+        return _ordinary(self.residual)
 
     def without_cheapest(self) -> "_Remains":
         """The same without the neuron whose loss moves the outputs least."""
