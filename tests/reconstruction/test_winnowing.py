@@ -9,7 +9,7 @@ from tests.reconstruction.planted import distance, gaussian, teacher
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction import winnowing, workbench
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.winnowing import BOLD, CAREFUL, ORDINARY, thin, winnow
+from expand_and_cluster.reconstruction.winnowing import ORDINARY, thin, winnow
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -97,22 +97,3 @@ def test_samples_far_off_decide_nothing(monkeypatch):
     assert left.width == 5
     vectors = left.compact().input_vectors
     assert distance(vectors, source.input_vectors, source.activation.symmetry) < 1e-3
-
-
-def test_a_trial_too_bold_is_followed_by_one_half_as_bold(monkeypatch):
-    """After a steep step, where none brings the error back: from most to least, never below."""
-    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    monkeypatch.setattr(winnowing, "MOST", np.inf)
-    monkeypatch.setattr(winnowing, "_regained", lambda *_: None)
-    rises = []
-
-    def watched(bench: Workbench, candidate: Candidate, ceiling: float):
-        rises.append(ceiling / candidate.loss)
-        return thin(bench, candidate, ceiling)
-
-    monkeypatch.setattr(winnowing, "thin", watched)
-    _, bench, candidate = planted("tanh")
-    left, removals = winnow(bench, candidate)
-    assert removals == ()
-    assert left.width == candidate.width
-    assert rises[:4] == pytest.approx([CAREFUL, BOLD, np.sqrt(BOLD * CAREFUL), CAREFUL])

@@ -6,6 +6,7 @@ import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
+from expand_and_cluster.reconstruction.fusing import fuse
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 from expand_and_cluster.reconstruction.winnowing import ordinary_error, winnow
@@ -42,18 +43,20 @@ FREE = 1.2
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    Most are lost while the error is large (see `winnow`). Once it no longer falls fast, or is so
-    small that it hides nothing, those whose removal costs less than a tenth of it are seen to be
-    free. On trial, pairs that have come to act as one are joined and other cheap neurons removed:
-    they stay so if a few steps bring the error back. A descent that has become slow goes on with
-    samples that are far off counting less. Where it stalls above rounding, single neurons are tried
-    for longer.
+    Most are lost while the error is large (see `winnow`), and pieces of one neuron are made one
+    (see `fuse`). Once it no longer falls fast, or is so small that it hides nothing, those whose
+    removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
+    as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
+    back. A descent that has become slow goes on with samples that are far off counting less. Where
+    it stalls above rounding, single neurons are tried for longer.
 
     Args:
         bench: Where candidates are solved and polished.
         candidate: Neurons among which the teacher's are, and others.
     """
     candidate, removals = winnow(bench, candidate)
+    candidate, dropped = fuse(bench, candidate)
+    removals += dropped
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:

@@ -27,13 +27,11 @@ from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 # Share of the samples whose errors are ordinary, and that by which those far off are told in steps:
 # the fewer, the more of the others count less, and the faster the rest falls.
 ORDINARY, NEAREST = 0.9, 0.1
-# Rises of their mean squared error up to which neurons are lost together. Boldly after steps that
-# left no more than this share, and where that was one of the teacher's too many, half as boldly;
-# otherwise with care, or others have to stand in for some of the teacher's. Falls of the error
-# after which each is tried again that failed.
-BOLD, HALF, CAREFUL = 4096.0, 96.0, 2.25
-STEEP = 0.3
-LATER = {BOLD: 0.01, HALF: 0.01, CAREFUL: 0.25}
+# Rises of their mean squared error up to which neurons are lost together: boldly after steps that
+# left no more than this share, otherwise with care, or some of the teacher's are among them and
+# others have to stand in for these. Falls of the error after which each is tried again that failed.
+BOLD, STEEP, CAREFUL = 4096.0, 0.3, 2.25
+LATER = {BOLD: 0.01, CAREFUL: 0.25}
 # Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly.
 MOST = 1e-4
 # One of ordinary samples at which it is time to let in those far off: exact without them,
@@ -65,8 +63,9 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     steep = False
     while candidate.loss > max(ENOUGH, bench.floor(candidate)) and not is_over(bench.deadline):
         before = candidate
-        for rise, ceiling in _ceilings(before.loss, steep=steep).items():
+        for rise in (BOLD, CAREFUL) if steep else (CAREFUL,):
             if before.loss <= below[rise]:
+                ceiling = min(rise * before.loss, max(MOST, CAREFUL * before.loss))
                 thinned, lost = thin(bench, before, ceiling)
                 anew = _steps(bench, thinned)
                 left = _regained(anew, thinned.loss, before.loss) if lost else None
@@ -81,14 +80,6 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
                 break
         steep = candidate.loss <= STEEP * before.loss
     return bench.solve_outputs(candidate.network, candidate.present), removals
-
-
-def _ceilings(loss: float, *, steep: bool) -> dict[float, float]:
-    """What the error may rise to on trial, most first, by the rise that it stands for."""
-    careful = CAREFUL * loss
-    bold = max(careful, min(MOST, BOLD * loss))
-    bolder = {BOLD: bold, HALF: float(np.sqrt(bold * careful))} if steep else {}
-    return {**bolder, CAREFUL: careful}
 
 
 def thin(
