@@ -91,8 +91,9 @@ def _one_for(
     values = bench.features(network, count)[:, group]
     data = TrainingData(inputs, (values @ shares)[:, None])
     alone = Workbench(data, network.activation, skip=bench.skip, deadline=bench.deadline)
-    slopes = network.activation.derivative(jnp.asarray(extended @ vectors.T)).mean(axis=0)
-    starts = np.vstack([vectors, *_scaled((shares * np.asarray(slopes)) @ vectors, extended)])
+    slopes = np.mean(network.activation.derivative(jnp.asarray(extended @ vectors.T)), axis=0)
+    gradient = np.asarray(shares * slopes) @ vectors
+    starts = np.vstack([vectors, *_scaled(gradient, extended)])
     losses = [alone.start(start[None], 1).loss for start in starts]
     best = alone.start(starts[int(np.argmin(losses))][None], 1)
     return alone.polish(best).compact().input_vectors[0]
