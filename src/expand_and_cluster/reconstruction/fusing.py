@@ -27,7 +27,7 @@ PARALLEL, FEWEST = 0.1, 3
 SAMPLES = 12
 # Standard deviations and means, in units of these, of the pre-activations that it is tried with.
 SPREADS, MEANS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13)
-# Rise of the mean squared error of ordinary samples up to which it takes the place of the others.
+# Rise of the mean squared error up to which fewer neurons are as good.
 FREE = 1.2
 
 
@@ -93,9 +93,8 @@ def _one_for(
     alone = Workbench(data, network.activation, skip=bench.skip, deadline=bench.deadline)
     slopes = np.mean(network.activation.derivative(jnp.asarray(extended @ vectors.T)), axis=0)
     gradient = np.asarray(shares * slopes) @ vectors
-    starts = np.vstack([vectors, *_scaled(gradient, extended)])
-    losses = [alone.start(start[None], 1).loss for start in starts]
-    best = alone.start(starts[int(np.argmin(losses))][None], 1)
+    starts = (alone.start(start[None], 1) for start in (*vectors, *_scaled(gradient, extended)))
+    best = min(starts, key=lambda start: start.loss)
     return alone.polish(best).compact().input_vectors[0]
 
 

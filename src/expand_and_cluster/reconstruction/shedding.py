@@ -6,7 +6,7 @@ import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
-from expand_and_cluster.reconstruction.fusing import fuse
+from expand_and_cluster.reconstruction.fusing import FREE, fuse
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 from expand_and_cluster.reconstruction.winnowing import ordinary_error, winnow
@@ -36,8 +36,6 @@ LATER = 0.01
 # alike at most, and iterations of the first.
 SLOW = 0.5
 ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 8, 300
-# Rise of the mean squared error up to which neurons that cost little each are free together.
-FREE = 1.2
 
 
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -55,8 +53,8 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         candidate: Neurons among which the teacher's are, and others.
     """
     candidate, removals = winnow(bench, candidate)
-    candidate, dropped = fuse(bench, candidate)
-    removals += dropped
+    candidate, fused = fuse(bench, candidate)
+    removals += fused
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:

@@ -4,8 +4,8 @@ Of the neurons of a student that is wider than the teacher, or merged of several
 others can make up for cost little, and those of the teacher much, long before either is in its
 place. Steps of fewer neurons are cheaper, and reach further: neurons that do the same work are what
 conditions them badly, and once these fit what is left of the error, no single one can be missed any
-more. So neurons are lost boldly as soon as steps are good, up to the error of the students that
-they came from, and back to it by a few steps; where these come to nothing, it is undone.
+more. So neurons are lost boldly as soon as steps are good, on trial up to many times the error: it
+stands where a few steps bring the error back, and is undone where these come to nothing.
 
 All errors here are those of ordinary samples. A few that nothing else in the data is like are
 wrong by far more, and would decide alike which steps and which removals are good.
