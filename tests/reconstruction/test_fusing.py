@@ -6,6 +6,7 @@ from tests.reconstruction.planted import distance, gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.fusing import fuse
+from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -28,9 +29,8 @@ def test_pieces_become_the_neuron_they_stand_in_for(activation):
     assert [removal.width for removal in removals] == [5]
     assert removals[0].reason.startswith("3 neurons")
     symmetry = source.activation.symmetry
-    assert distance(left.compact().input_vectors, vectors, symmetry) < 0.02
-    error = left.compact()(bench.training.inputs) - bench.training.targets
-    assert left.loss == pytest.approx(np.mean(error**2), rel=1e-6, abs=1e-28)
+    assert distance(left.compact().input_vectors, vectors, symmetry) < 1e-6
+    assert left.loss == ordinary_error(bench, left)
 
 
 def test_two_neurons_of_the_teacher_that_are_read_alike_stay():

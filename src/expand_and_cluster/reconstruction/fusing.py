@@ -3,11 +3,12 @@
 Several neurons can stand in for one of the teacher's, nearly: their sum does what it does on most
 samples, and all others come to their places meanwhile. Steps hardly leave such a valley, and none
 of the pieces can be lost alone. But they betray themselves: each makes up for the same neuron, and
-so their output vectors are parallel to its own, whatever their input vectors are. What they give
-together is a function of one number, which one neuron is fitted to.
+so their output vectors are parallel to its own, whatever their input vectors are. One neuron is
+fitted to what the others leave without them.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import jax.numpy as jnp
 import numpy as np
@@ -15,18 +16,17 @@ from jaxtyping import Float, Int
 
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
-from expand_and_cluster.reconstruction.winnowing import ordinary_error
-from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
-from expand_and_cluster.students.training import TrainingData
+from expand_and_cluster.reconstruction.vacancy import Vacancy
+from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Sine of the angle between output vectors up to which they are parallel, and outputs from which on
 # that says something: any two vectors of one output are.
 PARALLEL, FEWEST = 0.1, 3
-# Samples that a neuron is fitted to, for every input, where there are more.
-SAMPLES = 12
-# Standard deviations and means, in units of these, of the pre-activations that it is tried with.
-SPREADS, MEANS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13)
+# Standard deviations and means, in units of these, of the pre-activations that a neuron is tried
+# with, and how many of the starts are gone on with, the best first.
+SPREADS, MEANS, STARTS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13), 3
 # Rise of the mean squared error up to which fewer neurons are as good.
 FREE = 1.2
 
@@ -36,21 +36,13 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
 
     Args:
         bench: Where candidates are solved.
-        candidate: Neurons with their output weights.
+        candidate: Neurons with their output weights, and the error of ordinary samples.
     """
     removals: list[Removal] = []
-    error = ordinary_error(bench, candidate)
     for group in _groups(bench, candidate):
-        first = candidate.network.layers[0]
-        weight, bias, present = first.weight.copy(), first.bias.copy(), candidate.present.copy()
-        vector = _one_for(bench, candidate, group)
-        weight[group[0]], bias[group[0]] = vector[:-1], vector[-1]
-        present[group[1:]] = False
-        layers = (Layer(weight, bias), candidate.network.layers[1])
-        fused = bench.solve_outputs(candidate.network.replace(layers=layers), present)
-        left = ordinary_error(bench, fused)
-        if left <= FREE * error:
-            candidate, error = fused, left
+        fused = _fused(bench, candidate, group)
+        if fused.loss <= FREE * candidate.loss:
+            candidate = fused
             reason = f"{len(group)} neurons with parallel output vectors do what one does"
             removals.append(Removal(candidate.width, reason, candidate.loss))
     return candidate, tuple(removals)
@@ -77,25 +69,25 @@ def _groups(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray, 
             yield group[np.argsort(-moves[group])]
 
 
-def _one_for(
-    bench: Workbench, candidate: Candidate, group: Int[np.ndarray, " group"]
-) -> Float[np.ndarray, " inputs_and_bias"]:
-    """Input vector of the neuron that does most nearly what these do together."""
-    network = candidate.network
+def _fused(bench: Workbench, candidate: Candidate, group: Int[np.ndarray, " group"]) -> Candidate:
+    """The candidate with one neuron in the place of these."""
+    network, present = candidate.network, candidate.present.copy()
+    present[group] = False
+    first, last = network.layers
+    way = np.asarray(last.weight[:, group[0]])
+    vacancy = Vacancy.of(bench, candidate, present, way)
     vectors = network.input_vectors[group]
-    outputs = network.layers[1].weight[:, group]
-    shares = outputs.T @ outputs[:, 0] / np.linalg.norm(outputs[:, 0])
-    count = min(len(bench.training.inputs), max(MOST_ROWS, SAMPLES * vectors.shape[1]))
-    inputs = bench.training.inputs[:count]
-    extended = np.column_stack([inputs, np.ones(count)])
-    values = bench.features(network, count)[:, group]
-    data = TrainingData(inputs, (values @ shares)[:, None])
-    alone = Workbench(data, network.activation, skip=bench.skip, deadline=bench.deadline)
-    slopes = np.mean(network.activation.derivative(jnp.asarray(extended @ vectors.T)), axis=0)
-    gradient = np.asarray(shares * slopes) @ vectors
-    starts = (alone.start(start[None], 1) for start in (*vectors, *_scaled(gradient, extended)))
-    best = min(starts, key=lambda start: start.loss)
-    return alone.polish(best).compact().input_vectors[0]
+    shares = last.weight[:, group].T @ last.weight[:, group[0]]
+    slopes = network.activation.derivative(jnp.asarray(vacancy.extended @ vectors.T))
+    gradient = (shares * np.mean(np.asarray(slopes), axis=0)) @ vectors
+    starts = np.array([*vectors, *_scaled(gradient, vacancy.extended)])
+    best = np.argsort(vacancy.errors(starts))[:STARTS]
+    vector, _ = min((vacancy.fitted(starts[k]) for k in best), key=lambda found: found[1])
+    weight, bias = first.weight.copy(), first.bias.copy()
+    weight[group[0]], bias[group[0]] = vector[:-1], vector[-1]
+    present[group[0]] = True
+    fused = bench.solve_outputs(network.replace(layers=(Layer(weight, bias), last)), present)
+    return replace(fused, loss=ordinary_error(bench, fused))
 
 
 def _scaled(

@@ -6,10 +6,11 @@ import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
-from expand_and_cluster.reconstruction.fusing import FREE, fuse
+from expand_and_cluster.reconstruction.fusing import FREE
 from expand_and_cluster.reconstruction.joining import join
+from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
-from expand_and_cluster.reconstruction.winnowing import ordinary_error, winnow
+from expand_and_cluster.reconstruction.winnowing import winnow
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 
 # Iterations of conjugate gradients in the first step after a loss; more once a step was cut short.
@@ -41,8 +42,8 @@ ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 8, 300
 def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    Most are lost while the error is large (see `winnow`), and pieces of one neuron are made one
-    (see `fuse`). Once it no longer falls fast, or is so small that it hides nothing, those whose
+    Most are lost while the error is large (see `winnow`). Once it no longer falls fast, or is so
+    small that it hides nothing, those whose
     removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
     as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
     back. A descent that has become slow goes on with samples that are far off counting less. Where
@@ -53,8 +54,6 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         candidate: Neurons among which the teacher's are, and others.
     """
     candidate, removals = winnow(bench, candidate)
-    candidate, fused = fuse(bench, candidate)
-    removals += fused
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:

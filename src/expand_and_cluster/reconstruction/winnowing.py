@@ -7,8 +7,9 @@ conditions them badly, and once these fit what is left of the error, no single o
 more. So neurons are lost boldly as soon as steps are good, on trial up to many times the error: it
 stands where a few steps bring the error back, and is undone where these come to nothing.
 
-All errors here are those of ordinary samples. A few that nothing else in the data is like are
-wrong by far more, and would decide alike which steps and which removals are good.
+Several neurons that stand in for one of the teacher's are made one after every step (see `fuse`).
+
+All errors here are those of ordinary samples.
 """
 
 from collections.abc import Iterator
@@ -21,12 +22,14 @@ from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.fusing import fuse
+from expand_and_cluster.reconstruction.ordinary import error_of, ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 
-# Share of the samples whose errors are ordinary, and that by which those far off are told in steps:
-# the fewer, the more of the others count less, and the faster the rest falls.
-ORDINARY, NEAREST = 0.9, 0.1
+# Share of the samples by which those far off are told in steps: the fewer, the more of the others
+# count less, and the faster the rest falls.
+NEAREST = 0.1
 # Rises of their mean squared error up to which neurons are lost together: boldly after steps that
 # left no more than this share, otherwise with care, or some of the teacher's are among them and
 # others have to stand in for these. Falls of the error after which each is tried again that failed.
@@ -76,8 +79,11 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
         else:
             left = next(steps, before)
             candidate = left if left.loss < before.loss else before
-            if candidate.loss > SLOW * before.loss:
-                break
+        candidate, fused = fuse(bench, candidate)
+        if fused:
+            steps, removals = _steps(bench, candidate), removals + fused
+        elif candidate.loss > SLOW * before.loss:
+            break
         steep = candidate.loss <= STEEP * before.loss
     return bench.solve_outputs(candidate.network, candidate.present), removals
 
@@ -131,18 +137,6 @@ def _steps(bench: Workbench, candidate: Candidate) -> Iterator[Candidate]:
         yield replace(left, loss=ordinary_error(bench, left))
 
 
-def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
-    """Mean squared error of ordinary samples: all but the tenth that is off by most."""
-    return _ordinary(candidate.network(bench.training.inputs) - bench.training.targets)
-
-
-def _ordinary(residual: Float[np.ndarray, "samples outputs"]) -> float:
-    """Mean square of the samples that are off by least."""
-    squares = np.mean(residual**2, axis=1)
-    count = max(1, round(ORDINARY * len(squares)))
-    return float(np.mean(np.partition(squares, count - 1)[:count]))
-
-
 @dataclass(frozen=True)
 class _Remains:
     """What the neurons that are left give, and how it is read.
@@ -190,7 +184,7 @@ class _Remains:
     @property
     def error(self) -> float:
         """Mean squared error of ordinary samples."""
-        return _ordinary(self.residual)
+        return error_of(self.residual)
 
     def without_cheapest(self) -> "_Remains":
         """The same without the neuron whose loss moves the outputs least."""

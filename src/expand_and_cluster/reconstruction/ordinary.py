@@ -1,0 +1,31 @@
+"""Errors of ordinary samples: all but the few that are off by most.
+
+Nothing else in the data is like those few, which are wrong by far more and would decide alike
+which steps and which removals are good.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Float
+
+from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.workbench import Workbench
+
+# Share of the samples whose errors are ordinary.
+ORDINARY = 0.9
+
+
+def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
+    """Mean squared error of ordinary samples."""
+    return error_of(candidate.network(bench.training.inputs) - bench.training.targets)
+
+
+def error_of(residual: Float[np.ndarray, "samples outputs"]) -> float:
+    """Mean square of ordinary samples."""
+    return float(np.mean(residual[ordinary(residual)] ** 2))
+
+
+def ordinary(residual: Float[np.ndarray, "samples outputs"]) -> Bool[np.ndarray, " samples"]:
+    """Which samples are ordinary, by what is left of them."""
+    squares = np.sum(residual**2, axis=1)
+    count = max(1, round(ORDINARY * len(squares)))
+    return squares <= np.partition(squares, count - 1)[count - 1]

@@ -1,0 +1,126 @@
+"""One neuron fitted to what the others of a network leave, whatever weights these are read by.
+
+For each input vector the output weights of all neurons are those of least squares, so that only its
+own weights are searched for (variable projection: Golub and Pereyra, SIAM J. Numer. Anal. 10, 1973;
+with the Jacobian of Kaufman, BIT 15, 1975). A step costs what one neuron's normal equations do, and
+few are needed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jaxtyping import Bool, Float
+
+from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.precision import double
+from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.ordinary import ordinary
+from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
+
+# Samples that a neuron is fitted to, for every input, where there are more.
+SAMPLES = 14
+# Steps at most, the share of the error that one leaves where no more are taken, and the damping:
+# its first value and what it is changed by.
+STEPS, SLOW = 12, 0.99
+DAMPING, EASE, TRIES = 1e-3, 4.0, 6
+# Least curvature that damping counts with, in units of the mean one: weights from inputs that are
+# hardly ever on must not grow for the sake of a few samples.
+LEAST = 1e-2
+
+
+@dataclass(frozen=True)
+class Vacancy:
+    """A place for one neuron among others, seen along one direction of the outputs.
+
+    Attributes:
+        extended: Inputs of some samples, with a one.
+        basis: Orthonormal, spans what the others give there.
+        target: What the outputs are along the direction, less what the others can make of it.
+        activation: That of the neuron.
+    """
+
+    extended: Float[np.ndarray, "samples inputs_and_bias"]
+    basis: Float[np.ndarray, "samples others"]
+    target: Float[np.ndarray, " samples"]
+    activation: Activation
+
+    @classmethod
+    def of(
+        cls,
+        bench: Workbench,
+        candidate: Candidate,
+        others: Bool[np.ndarray, " neurons"],
+        way: Float[np.ndarray, " outputs"],
+    ) -> "Vacancy":
+        """What a neuron that the outputs read in this direction finds among the others."""
+        network, size = candidate.network, bench.training.inputs.shape[1] + 1
+        few = bench.training.first(max(MOST_ROWS, SAMPLES * size))
+        rows = ordinary(network(few.inputs) - few.targets)
+        given = bench.features(network, len(rows))[:, others]
+        design = np.column_stack([given, bench.fixed[: len(rows)]])[rows]
+        length = np.linalg.norm(design, axis=0)
+        basis, _ = np.linalg.qr(design / np.where(length > 0.0, length, 1.0))
+        target = few.targets[rows] @ (way / np.linalg.norm(way))
+        extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
+        target = target - basis @ (basis.T @ target)
+        return cls(extended, basis, target, network.activation)
+
+    def errors(
+        self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
+    ) -> Float[np.ndarray, " neurons"]:
+        """Mean squared error that each neuron leaves by itself."""
+        given = self._own(self._at(self.activation.function, self.extended @ vectors.T))
+        size = np.maximum(np.sum(given**2, axis=0), np.finfo(float).tiny)
+        return (self.target @ self.target - (self.target @ given) ** 2 / size) / len(self.target)
+
+    def fitted(
+        self, vector: Float[np.ndarray, " inputs_and_bias"]
+    ) -> tuple[Float[np.ndarray, " inputs_and_bias"], float]:
+        """The input vector after Levenberg-Marquardt from here, and the mean squared error."""
+        damping = DAMPING
+        error = float(self.errors(vector[None])[0])
+        for _ in range(STEPS):
+            gram, pull = self._normal_equations(vector)
+            if not np.any(pull):
+                break
+            curvature = np.diagonal(gram)
+            hold = np.maximum(curvature, LEAST * curvature.mean())
+            before = error
+            for _ in range(TRIES):
+                moved = vector + np.linalg.solve(gram + np.diag(damping * hold), pull)
+                left = float(self.errors(moved[None])[0])
+                if left < error:
+                    vector, error, damping = moved, left, damping / EASE
+                    break
+                damping *= EASE
+            if not error <= SLOW * before:
+                break
+        return vector, error
+
+    def _normal_equations(
+        self, vector: Float[np.ndarray, " inputs_and_bias"]
+    ) -> tuple[Float[np.ndarray, "unknowns unknowns"], Float[np.ndarray, " unknowns"]]:
+        """Those of a change of the vector, with the weights that it is read by eliminated."""
+        values = self.extended @ vector
+        given = self._own(self._at(self.activation.function, values))
+        size = max(np.linalg.norm(given), np.finfo(float).tiny)
+        given /= size
+        read = self.target @ given
+        slopes = self._at(self.activation.derivative, values) * (read / size)
+        slopes = self._own(self.extended * slopes[:, None])
+        slopes -= np.outer(given, given @ slopes)
+        return slopes.T @ slopes, slopes.T @ (self.target - read * given)
+
+    def _own(self, given: Float[np.ndarray, "samples ..."]) -> Float[np.ndarray, "samples ..."]:
+        """What the others cannot make up for."""
+        return given - self.basis @ (self.basis.T @ given)
+
+    @staticmethod
+    def _at(
+        function: Callable[[Array], Array], values: Float[np.ndarray, "samples ..."]
+    ) -> Float[np.ndarray, "samples ..."]:
+        with double():
+            return np.asarray(function(jnp.asarray(values)))
