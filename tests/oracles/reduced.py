@@ -10,7 +10,8 @@ class Reduced(NamedTuple):
     """Matrices over the entries of the input vectors, means over samples.
 
     Attributes:
-        whole: Jacobian products, output weights held.
+        whole: Jacobian products, output weights held; with a skip, less what the mean slope of
+            each neuron moves, which is a linear map of the inputs.
         matrix: The same with what output weights can make up for projected out (Kaufman).
         gradient: Of half the squared error.
     """
@@ -36,6 +37,12 @@ def reduced(network, inputs, targets, *, present=None):
     left, values, _ = np.linalg.svd(solved, full_matrices=False)
     span = left[:, values > 1e-10 * values[0]]
     rest = moving - span @ (span.T @ moving)
+    if skip:
+        # Rows of a bias are slope times output weight, and those of a weight that times the input.
+        rows = moving.reshape(len(inputs), -1, neurons, size)
+        mean = rows[..., -1].mean(axis=0)
+        extended = np.column_stack([inputs, np.ones(len(inputs))])
+        moving = (rows - mean[None, :, :, None] * extended[:, None, None, :]).reshape(moving.shape)
     return Reduced(moving.T @ moving, rest.T @ rest, moving.T @ error / np.sqrt(len(inputs)))
 
 

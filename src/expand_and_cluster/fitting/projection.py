@@ -80,7 +80,9 @@ class Point(NamedTuple):
 
     Attributes:
         features: Activations, followed by the fixed features.
-        slopes: Derivatives of the activations.
+        slopes: Derivatives of the activations; where the affine map of a skip is among the fixed
+            features, less their means, which it makes up for: nothing else changes, but each
+            neuron's own curvature is then what is left of it.
         outputs: Least-squares weights of all features.
         factor: Cholesky factor of the features' second moments.
         residual: Output minus target.
@@ -197,6 +199,8 @@ def evaluate(
         return features, activation.derivative(pre) * present
 
     features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed, frame.differences))
+    if frame.fixed.shape[-1] > 1:
+        slopes = (slopes - jnp.einsum("br,brk->k", frame.weights, slopes)) * present
     weighted = features * frame.weights[:, :, None]
     gram = jnp.einsum("brf,brg->fg", weighted, features)
     scale = jnp.trace(gram) / gram.shape[0]
