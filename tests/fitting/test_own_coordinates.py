@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from tests.reconstruction.planted import gaussian, teacher
 
+from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting import own_coordinates as own_coordinates_module
@@ -158,3 +159,23 @@ def test_a_descent_ends_at_rounding():
     for _ in descent.run():
         pass
     assert descent.loss < 1e-26
+
+
+def test_a_constant_slope_counts_for_nothing_beside_a_skip():
+    """Neurons that are linear at most inputs: what is linear, the affine map makes up for."""
+    source = saturated().replace(activation=resolve("softplus"))
+    network = source.replace(skip=Layer(np.zeros((3, 12)), np.zeros(3)))
+    inputs = gaussian(3000, 12)
+    with double():
+        frame = frame_of(inputs, network(inputs), skip=True)
+        moved = network.input_vectors + 0.05 * np.random.default_rng(0).normal(size=(6, 13))
+        point = evaluate(jnp.asarray(moved), jnp.ones(6), frame, network.activation)
+        slopes = network.activation.derivative(frame.inputs @ moved.T)
+        mean = np.average(slopes, axis=(0, 1), weights=frame.weights)
+        np.testing.assert_allclose(point.slopes, slopes - mean, atol=1e-12)
+        move, decrease, taken = solved(frame, point, 1e-10, own=True)
+        whole = point._replace(slopes=jnp.asarray(slopes))
+        same, wanted, longer = solved(frame, whole, 1e-10, own=True)
+    assert int(taken) < 0.5 * int(longer)
+    np.testing.assert_allclose(decrease, wanted, rtol=1e-4)
+    np.testing.assert_allclose(move, same, atol=1e-2 * np.abs(same).max())

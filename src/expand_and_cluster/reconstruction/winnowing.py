@@ -62,7 +62,11 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
     steps = _steps(bench, candidate)
-    below = dict.fromkeys(LATER, np.inf)
+    # What an affine map makes up for at first are also neurons of the teacher's that are linear on
+    # most samples: beside a skip, steps come before anything is lost.
+    below = {
+        rise: later * candidate.loss if bench.skip else np.inf for rise, later in LATER.items()
+    }
     steep = False
     while candidate.loss > max(ENOUGH, bench.floor(candidate)) and not is_over(bench.deadline):
         before = candidate
