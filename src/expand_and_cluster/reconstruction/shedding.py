@@ -43,11 +43,11 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
     Most are lost while the error is large (see `winnow`). Once it no longer falls fast, or is so
-    small that it hides nothing, those whose
-    removal costs less than a tenth of it are seen to be free. On trial, pairs that have come to act
-    as one are joined and other cheap neurons removed: they stay so if a few steps bring the error
-    back. A descent that has become slow goes on with samples that are far off counting less. Where
-    it stalls above rounding, single neurons are tried for longer.
+    small that it hides nothing, those whose removal costs less than a tenth of it are seen to be
+    free. On trial, pairs that have come to act as one are joined and other cheap neurons removed:
+    they stay so if a few steps bring the error back. A descent that has become slow goes on with
+    samples that are far off counting less. Where it stalls above rounding, single neurons are tried
+    for longer.
 
     Args:
         bench: Where candidates are solved and polished.
