@@ -200,7 +200,7 @@ def evaluate(
 
     features, slopes = jax.lax.map(block, (frame.inputs, frame.fixed, frame.differences))
     if frame.fixed.shape[-1] > 1:
-        slopes = (slopes - jnp.einsum("br,brk->k", frame.weights, slopes)) * present
+        slopes = slopes - jnp.einsum("br,brk->k", frame.weights, slopes)
     weighted = features * frame.weights[:, :, None]
     gram = jnp.einsum("brf,brg->fg", weighted, features)
     scale = jnp.trace(gram) / gram.shape[0]

@@ -64,7 +64,6 @@ def _groups(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray, 
         aside = np.linalg.norm(ways - np.outer(ways @ ways[anchor], ways[anchor]), axis=1)
         group = np.flatnonzero(left & (aside <= PARALLEL))
         left[group] = False
-        left[anchor] = False
         if len(group) > 1:
             yield group[np.argsort(-moves[group])]
 
