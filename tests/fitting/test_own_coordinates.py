@@ -16,7 +16,7 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     solve_step,
 )
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
-from expand_and_cluster.fitting.own_coordinates import OwnMoments, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import FLOOR, OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import evaluate, frame_of, slopes_gradient
 
 
@@ -40,42 +40,58 @@ def laid_out(network, samples=3000, seed=0, present=None):
 
 
 def solved(frame, point, damping, *, own, tolerance=1e-6, iterations=2000):
-    curvature = curvature_at(point, frame, jnp.float64)
+    curvature, _, within = preconditioner(frame, point, damping)
     return solve_step(
         curvature,
         slopes_gradient(point, frame),
         jnp.asarray(damping),
         jnp.asarray(tolerance),
         jnp.asarray(iterations),
-        OwnMoments(frame).at(point) if own else blocks_at(point, frame, jnp.float64),
+        within if own else blocks_at(point, frame, jnp.float64),
     )
 
 
-def test_moments_are_those_of_the_weighted_inputs():
+def linear_at_most(width=6, inputs=12, outputs=3):
+    """A network of which most neurons bend at few of the inputs, and are far from flat there."""
+    source = saturated(width, inputs, outputs).replace(activation=resolve("softplus"))
+    first, last = source.layers
+    bias = np.where(np.arange(width) % 3 == 0, first.bias, 8.0)
+    return source.replace(layers=(Layer(first.weight, bias), last))
+
+
+def preconditioner(frame, point, damping):
+    curvature = curvature_at(point, frame, jnp.float64)
+    moments = OwnMoments(frame).at(point)
+    within = own_coordinates(moments, curvature.outputs, jnp.asarray(damping), curvature.metric)
+    return curvature, moments, within
+
+
+@pytest.mark.parametrize("name", ["softplus", "gelu"])  # Slopes of the latter have both signs.
+def test_moments_are_what_the_regression_on_the_inputs_leaves(name):
     with double():
-        frame, point = laid_out(saturated(), samples=200)
+        frame, point = laid_out(saturated().replace(activation=resolve(name)), samples=200)
         moments = OwnMoments(frame).at(point)
         white = np.asarray(frame.white).reshape(-1, frame.root.shape[1])[:200]
         slopes = np.asarray(point.slopes).reshape(len(frame.white.reshape(-1, 13)), -1)[:200]
-        for k, own in enumerate(np.asarray(moments.own)):
-            wanted = (white * slopes[:, k : k + 1] ** 2).T @ white / 200
-            np.testing.assert_allclose(own, wanted, atol=2e-6)
-
-
-def test_drawn_samples_stand_for_all():
-    with double():
-        frame, point = laid_out(saturated(), samples=6000)
-        moments = OwnMoments(frame).at(point)
-        # 2,048 drawn samples of 6,000: sums scatter by some 2 % of their size.
-        few = np.asarray(moments.inputs) * np.asarray(moments.slopes)[:, 1:2]
-        np.testing.assert_allclose(few.T @ few, np.asarray(moments.own)[1], atol=0.1)
+        features = np.asarray(point.features).reshape(-1, 7)[:200]
+        basis, _ = np.linalg.qr(features)
+        unmatched = white.T @ (white - basis @ (basis.T @ white)) / 200
+        assert moments.linear is not None
+        for k, (own, linear) in enumerate(zip(moments.own, moments.linear, strict=True)):
+            weighted = white * slopes[:, k : k + 1]
+            regression, *_ = np.linalg.lstsq(white, weighted, rcond=None)
+            left = weighted - white @ regression
+            np.testing.assert_allclose(own, left.T @ left / 200, atol=1e-5)
+            np.testing.assert_allclose(moments.mean[k], np.sum(weighted**2) / 200 / 13, rtol=1e-5)
+            wanted = regression @ unmatched @ regression.T
+            np.testing.assert_allclose(linear @ linear.T, wanted, atol=1e-5)
 
 
 def test_moments_follow_their_neurons_and_only_changed_ones_are_measured_anew(monkeypatch):
     measured = []
-    original = own_coordinates_module._moments
+    original = own_coordinates_module._measured
     monkeypatch.setattr(
-        own_coordinates_module, "_moments", lambda *args: measured.append(1) or original(*args)
+        own_coordinates_module, "_measured", lambda *args: measured.append(1) or original(*args)
     )
     with double():
         network = saturated()
@@ -95,33 +111,55 @@ def test_moments_follow_their_neurons_and_only_changed_ones_are_measured_anew(mo
 
 
 @pytest.mark.parametrize("damping", [1e-8, 1e-1])
-def test_one_neuron_is_inverted(damping):
+def test_the_split_matrix_is_inverted(damping):
+    with double():
+        frame, point = laid_out(saturated())
+        curvature, moments, within = preconditioner(frame, point, damping)
+        outputs, metric = np.asarray(curvature.outputs), np.asarray(curvature.metric)
+        assert moments.linear is not None
+        shared = np.einsum("ko,kij->kioj", outputs, moments.linear).reshape(6 * 13, -1)
+        matrix = shared @ shared.T
+        for k, own in enumerate(np.asarray(moments.own)):
+            alone = own + FLOOR * float(moments.mean[k]) * np.eye(13)
+            here = slice(13 * k, 13 * (k + 1))
+            matrix[here, here] += np.sum(outputs[k] ** 2) * alone + np.diag(damping * metric)
+        move = np.random.default_rng(1).normal(size=(6, 13))
+        left = (matrix @ move.reshape(-1)).reshape(6, 13)
+        back = np.asarray(within.apply(jnp.asarray(left)))
+        assert np.linalg.norm(back - move) < 1e-2 * np.linalg.norm(move)
+
+
+def test_neurons_are_taken_by_themselves_where_coupling_them_would_be_too_large(monkeypatch):
+    monkeypatch.setattr(own_coordinates_module, "MOST_COUPLED", 38)
     with double():
         frame, point = laid_out(saturated(width=1))
-        curvature = curvature_at(point, frame, jnp.float64)
-        metric = curvature.metric
-        within = own_coordinates(
-            OwnMoments(frame).at(point), curvature.outputs, jnp.asarray(damping), metric
-        )
-        own = np.asarray(OwnMoments(frame).at(point).own)[0] * float(jnp.sum(curvature.outputs**2))
-        matrix = own + np.diag(damping * np.asarray(metric))
-        move = np.random.default_rng(1).normal(size=(1, len(metric)))
+        curvature, moments, within = preconditioner(frame, point, 1e-8)
+        assert moments.linear is None
+        own = np.asarray(moments.own)[0] + FLOOR * float(moments.mean[0]) * np.eye(13)
+        matrix = own * float(jnp.sum(curvature.outputs**2))
+        move = np.random.default_rng(1).normal(size=(1, 13))
         back = np.asarray(within.apply(jnp.asarray(move @ matrix)))
         assert np.linalg.norm(back - move) < 1e-2 * np.linalg.norm(move)
 
 
 def test_the_preconditioner_is_symmetric_and_positive():
     with double():
-        frame, point = laid_out(saturated())
-        curvature = curvature_at(point, frame, jnp.float64)
-        within = own_coordinates(
-            OwnMoments(frame).at(point), curvature.outputs, jnp.asarray(1e-6), curvature.metric
-        )
+        frame, point = laid_out(linear_at_most())
+        curvature, _, within = preconditioner(frame, point, 1e-6)
         rng = np.random.default_rng(2)
         one, other = (jnp.asarray(rng.normal(size=(6, len(curvature.metric)))) for _ in range(2))
         there, back = (float(jnp.sum(a * within.apply(b))) for a, b in ((one, other), (other, one)))
         np.testing.assert_allclose(there, back, rtol=1e-3)
         assert float(jnp.sum(one * within.apply(one))) > 0
+
+
+def test_what_is_linear_costs_few_iterations():
+    with double():
+        frame, point = laid_out(linear_at_most())
+        _, predicted, many = solved(frame, point, 1e-8, own=False)
+        _, as_predicted, few = solved(frame, point, 1e-8, own=True)
+    np.testing.assert_allclose(float(predicted), float(as_predicted), rtol=1e-4)
+    assert int(few) < 0.7 * int(many)
 
 
 def test_steps_are_the_same_and_take_fewer_iterations():
@@ -173,9 +211,9 @@ def test_a_constant_slope_counts_for_nothing_beside_a_skip():
         slopes = network.activation.derivative(frame.inputs @ moved.T)
         mean = np.average(slopes, axis=(0, 1), weights=frame.weights)
         np.testing.assert_allclose(point.slopes, slopes - mean, atol=1e-12)
-        move, decrease, taken = solved(frame, point, 1e-10, own=True)
+        move, decrease, taken = solved(frame, point, 1e-10, own=False)
         whole = point._replace(slopes=jnp.asarray(slopes))
-        same, wanted, longer = solved(frame, whole, 1e-10, own=True)
+        same, wanted, longer = solved(frame, whole, 1e-10, own=False)
     assert int(taken) < 0.5 * int(longer)
     np.testing.assert_allclose(decrease, wanted, rtol=1e-4)
     np.testing.assert_allclose(move, same, atol=1e-2 * np.abs(same).max())

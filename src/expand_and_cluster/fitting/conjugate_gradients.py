@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.fitting.linear_solve import solve_by_conjugate_gradients
 from expand_and_cluster.fitting.normal_equations import pair_index
-from expand_and_cluster.fitting.own_coordinates import Moments, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import OwnCoordinates
 from expand_and_cluster.fitting.projection import Differences, Frame, Point
 
 
@@ -185,7 +185,7 @@ def solve_step(
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
-    shape: Float[Array, "directions neurons neurons"] | Moments,
+    shape: Float[Array, "directions neurons neurons"] | OwnCoordinates,
 ) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
     """Conjugate gradients for the damped step.
 
@@ -195,15 +195,14 @@ def solve_step(
         damping: What is added of the metric.
         tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
         iterations: Most iterations.
-        shape: What the preconditioner is made of: blocks in the inputs' coordinates, or moments for
-            each neuron's own coordinates.
+        shape: What the preconditioner is: blocks in the inputs' coordinates, or each neuron's own.
 
     Returns:
         The move, the decrease of the mean squared error (over samples and outputs) that the
         quadratic model predicts for it, and the number of iterations taken.
     """
-    if isinstance(shape, Moments):
-        precondition = own_coordinates(shape, curvature.outputs, damping, curvature.metric).apply
+    if isinstance(shape, OwnCoordinates):
+        precondition = shape.apply
     else:
         half = inverse_factors(shape, damping * curvature.metric)
 

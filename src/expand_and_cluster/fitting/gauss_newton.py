@@ -39,7 +39,7 @@ from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.conjugate_gradients import blocks_at, curvature_at, solve_step
-from expand_and_cluster.fitting.own_coordinates import OwnMoments
+from expand_and_cluster.fitting.own_coordinates import OwnCoordinates, OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import (
     Frame,
     Point,
@@ -198,16 +198,18 @@ class GaussNewton:
         if self.settings.robust is not None:
             self._weigh(self.settings.robust)
         chosen, before, before_solving = self.settings, self.loss, self.iterations
+        shape = self._preconditioner()
         vectors, point, predicted = self._solved(
-            self._vectors, self._point, chosen.tolerance, self._in_time()
+            self._vectors, self._point, shape, chosen.tolerance, self._in_time()
         )
         cut_short = self.iterations - before_solving >= self._most
         left = max(OVERSHOT * (before - predicted), chosen.target)
+        overshot = not float(point.loss) <= left
         for _ in range(CORRECTIONS):
             reached = float(point.loss)
             if not np.isfinite(reached) or reached <= left:
                 break
-            corrected = self._solved(vectors, point, ROUGH, SHORT)
+            corrected = self._solved(vectors, point, shape, ROUGH, SHORT)
             if not float(corrected[1].loss) < reached:
                 break
             vectors, point, _ = corrected
@@ -222,7 +224,8 @@ class GaussNewton:
             held = reached <= OVERSHOT * (before - predicted)
             if held and cut_short:
                 self._most = min(2 * self._most, max(MOST_ITERATIONS, chosen.iterations))
-            if gain > 0.75:
+            # A longer step would overshoot by more than corrections undo.
+            if gain > 0.75 and not overshot:
                 ease = EASE_MODEL if held else EASE
                 self._damping = max(self._damping / ease, LEAST_DAMPING)
             elif gain < 0.25:
@@ -258,16 +261,33 @@ class GaussNewton:
         left = (self._deadline - time.monotonic()) / self._pace
         return int(np.clip(left, SHORT, self._most))
 
+    def _preconditioner(self) -> Array | OwnCoordinates:
+        """What shapes the solves of a step, corrections included."""
+        point, dtype = self._point, self._dtype
+        with double():
+            if self._moments is None:
+                return blocks_at(point, self._frame, dtype)
+            curvature = curvature_at(point, self._frame, dtype)
+            moments = self._moments.at(point)
+            damping = jnp.asarray(self._damping)
+            return own_coordinates(moments, curvature.outputs, damping, curvature.metric)
+
+    @property
+    def _dtype(self) -> type:
+        return jnp.float32 if self._single else jnp.float64
+
     def _solved(
-        self, vectors: Array, point: Point, tolerance: float, iterations: int
+        self,
+        vectors: Array,
+        point: Point,
+        shape: Array | OwnCoordinates,
+        tolerance: float,
+        iterations: int,
     ) -> tuple[Array, Point, float]:
         """Input vectors after one solve at a point, the point there, and the predicted decrease."""
-        frame, activation = self._frame, self._network.activation
-        dtype = jnp.float32 if self._single else jnp.float64
+        frame, activation, dtype = self._frame, self._network.activation, self._dtype
         with double():
             gradient = slopes_gradient(point, frame)
-            own = self._moments
-            shape = blocks_at(point, frame, dtype) if own is None else own.at(point)
             began = time.monotonic()
             move, predicted, taken = solve_step(
                 curvature_at(point, frame, dtype),

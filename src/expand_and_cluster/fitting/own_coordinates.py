@@ -1,15 +1,27 @@
-"""Coordinates of each neuron in which its own curvature is one: a preconditioner for hard inputs.
+"""Each neuron by itself, and all of them where they are linear: a preconditioner for hard inputs.
 
 In coordinates in which the inputs are uncorrelated, a neuron that is saturated on most samples
 still sees few of them, and for it they are as badly conditioned as ever: conjugate gradients spend
-most of their iterations on such neurons. With E_k the second moments of the inputs weighted by the
-squared slopes of neuron k, and L_k their Cholesky factor, the curvature of neuron k alone is the
-identity for moves `L_k.T @ w_k`. What neurons share is kept by one block of neurons by neurons for
-each coordinate, as in the inputs' own coordinates: for neurons that are not saturated the two are
-nearly the same.
+most of their iterations on such neurons. So each neuron has its own curvature, the second moments
+of the inputs weighted by its squared slopes.
+
+What two neurons share is for the most part what of both is linear in the inputs. The inputs x,
+weighted by the slopes s_k of a neuron, are split into their regression on the inputs and the rest,
+`s_k x = T_k x + r_k`. A move v_k of its input vector then changes the outputs by the linear map
+`a_k (T_k v_k) . x`, which adds to those of all others, and by `a_k (r_k . v_k)`, which is its own.
+So the Gauss-Newton matrix is near to
+
+    diagonal(|a_k|^2 E[r_k r_k']) + U U',    U_k = a_k x T_k R^(1/2)
+
+with R the part of the inputs' second moments that the outputs' features cannot make up for. The
+second term has the rank of outputs times directions, and is inverted by the identity of Sherman,
+Morrison and Woodbury. Neurons that are linear on most samples have little curvature of their own
+beside what they share, and are badly conditioned without the split.
+
+Beside a skip, the affine map makes up for all that is linear, and only the rest is left.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -17,75 +29,93 @@ import jax.scipy.linalg as jsl
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
+from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
-from expand_and_cluster.fitting.projection import Frame, Point
+from expand_and_cluster.fitting.projection import RIDGE, ROWS, Frame, Point
 
-# Samples that moments are measured on, where there are more, drawn by how much they stand out: so
-# many for every direction, or as many in all. And how many that blocks are measured on.
-DRAWN, LEAST, SEEN = 20, 4096, 2048
-# Share of a neuron's mean curvature that is added to all of its directions.
-FLOOR = 1e-4
-# The same for blocks of neurons that coincide.
-RIDGE = 1e-6
-# Share of a neuron's curvature that the drawn samples show at least, for it to be scaled up to.
-LEAST_SHOWN = 1e-2
+# Share of a neuron's mean curvature, what is linear included, that is added to all directions of
+# its own. With a tenth of it, rounding in single precision can leave the inverse indefinite.
+FLOOR = 1e-3
+# Rows of the matrix that couples what is linear, at most (400 MB); where there would be more,
+# neurons are taken by themselves.
+MOST_COUPLED = 10_000
+# Shares of its diagonal that are added to it, until it can be factored in single precision.
+STEADY = (1e-5, 1e-4, 1e-3, 1e-2)
+# Rows of a triangle that are mirrored at a time.
+PART = 512
 # Change of a neuron's slopes, relative to their square, after which its moments are measured anew.
 CHANGED = 1e-2
-# Rows of the samples that blocks are summed over at a time.
-PART = 256
 
 
 class Moments(NamedTuple):
-    """What the coordinates are made of, all in single precision.
+    """What the preconditioner is made of, all in single precision.
 
     Attributes:
-        own: Second moments of the inputs for every neuron, weighted by its squared slopes.
-        inputs: Some samples' uncorrelated inputs.
-        slopes: Slopes there, times the root of what the sample stands for.
+        own: Second moments of the inputs for every neuron, weighted by its squared slopes, less
+            what of them is linear in the inputs if that is coupled or made up for.
+        mean: Mean diagonal of the same with nothing taken off.
+        linear: `T_k R^(1/2)`, what is linear in the inputs and not made up for; None where
+            neurons are taken by themselves.
     """
 
     own: Float[Array, "neurons directions directions"]
-    inputs: Float[Array, "seen directions"]
-    slopes: Float[Array, "seen neurons"]
+    mean: Float[Array, " neurons"]
+    linear: Float[Array, "neurons directions directions"] | None
 
 
 class OwnCoordinates(NamedTuple):
-    """The preconditioner: into each neuron's coordinates, through the blocks, and back.
+    """The approximate inverse of the damped Gauss-Newton matrix.
 
     Attributes:
-        inverse: Inverses of the Cholesky factors of every neuron's curvature, damping included.
-        blocks: Inverses of the Cholesky factors of the blocks, one for each coordinate.
+        inverse: Inverses of the Cholesky factors of every neuron's own curvature, damping included.
+        outputs: Output weights.
+        held: One over their square, for every neuron; zero for absent ones.
+        linear: As in `Moments`.
+        coupling: Inverse of the matrix that couples linear maps of the inputs; None without any.
     """
 
     inverse: Float[Array, "neurons directions directions"]
-    blocks: Float[Array, "directions neurons neurons"]
+    outputs: Float[Array, "neurons outputs"]
+    held: Float[Array, " neurons"]
+    linear: Float[Array, "neurons directions directions"] | None
+    coupling: Float[Array, "maps maps"] | None
 
     def apply(self, left: Float[Array, "neurons directions"]) -> Float[Array, "neurons directions"]:
-        """The approximate inverse of the damped Gauss-Newton matrix, times a vector."""
-        into = jnp.einsum("kij,kj->ki", self.inverse, left.astype(jnp.float32))
-        half = jnp.einsum("ikl,li->ki", self.blocks, into)
-        whole = jnp.einsum("ilk,li->ki", self.blocks, half)
-        return jnp.einsum("kij,ki->kj", self.inverse, whole).astype(left.dtype)
+        """The approximate inverse, times a vector."""
+        alone = self._alone(left.astype(jnp.float32))
+        if self.coupling is None:
+            return alone.astype(left.dtype)
+        maps = self.outputs.T @ jnp.einsum("kij,ki->kj", self.linear, alone)
+        shared = (self.coupling @ maps.reshape(-1)).reshape(maps.shape)
+        back = jnp.einsum("kij,kj->ki", self.linear, self.outputs @ shared)
+        return (alone - self._alone(back)).astype(left.dtype)
+
+    def _alone(self, left: Float[Array, "neurons directions"]) -> Array:
+        """Every neuron by itself."""
+        half = jnp.einsum("kij,kj->ki", self.inverse, left)
+        return jnp.einsum("kij,ki->kj", self.inverse, half) * self.held[:, None]
 
 
 class OwnMoments:
     """Measures moments of the neurons on some pairs, each again once its slopes have changed.
 
-    They cost more than the iterations that they save, were they measured for every step; and while
-    neurons are removed one after the other, those that stay hardly change.
+    To measure all of them takes as long as some hundred iterations; from step to step, and while
+    neurons are removed one after the other, most of those that stay hardly change.
 
     Args:
         frame: The pairs; rows that stand for themselves.
     """
 
     def __init__(self, frame: Frame) -> None:
-        """Draw samples; nothing is measured yet."""
-        directions, rows = frame.root.shape[1], frame.weights.size
-        enough = max(DRAWN * directions, LEAST)
-        self._many = _all(frame) if rows <= enough else _drawn(frame, enough)
-        self._few = _drawn(frame, SEEN)
-        self._slopes = jnp.zeros((rows, 0), jnp.float32)
-        self._own = jnp.zeros((0, directions, directions), jnp.float32)
+        """Lay the pairs out in rows; nothing is measured yet."""
+        directions = frame.root.shape[1]
+        self._frame = frame
+        self._inputs = np.asarray(frame.white).reshape(-1, directions)
+        self._weights = np.asarray(frame.weights, np.float32).reshape(-1)
+        self._slopes = jnp.zeros((len(self._inputs), 0), jnp.float32)
+        self._known: list[_Measured] = []
+        self._beside_skip = frame.fixed.shape[-1] > 1
+        self._apart = self._beside_skip or frame.targets.shape[-1] * directions <= MOST_COUPLED
 
     def at(self, point: Point) -> Moments:
         """The moments at a point.
@@ -94,36 +124,65 @@ class OwnMoments:
             point: Where a step is taken, on the pairs of the frame.
         """
         slopes = point.slopes.astype(jnp.float32).reshape(-1, point.slopes.shape[-1])
-        known, changed = _nearest(slopes, self._slopes)
+        nearest, changed = _nearest(slopes, self._slopes)
         anew = np.flatnonzero(np.asarray(changed))
-        places = np.asarray(known).copy()
-        places[anew] = len(self._own) + np.arange(len(anew))
-        if not np.array_equal(places, np.arange(len(self._own))):
-            samples, share, inputs = self._many
-            measured = [_moments(inputs, slopes[samples, neuron] * share) for neuron in anew]
-            both = [*self._own, *measured]
-            self._own = jnp.stack([both[place] for place in places])
-            self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
-        samples, share, inputs = self._few
-        return Moments(self._own, inputs, slopes[samples] * share[:, None])
+        places = np.asarray(nearest).copy()
+        places[anew] = len(self._known) + np.arange(len(anew))
+        columns = np.asarray(slopes[:, anew]).T
+        measured = (_measured(self._inputs, self._weights, each, self._apart) for each in columns)
+        both = [*self._known, *measured]
+        self._known = [both[place] for place in places]
+        self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
+        own, mean, linear = (jnp.asarray(np.stack(each)) for each in zip(*self._known, strict=True))
+        if self._beside_skip or not self._apart:
+            return Moments(own, mean, None)
+        return Moments(own, mean, linear @ _unmatched(point, self._frame))
 
 
-def _all(frame: Frame) -> tuple[Array, Array, Array]:
-    """All samples, roots of what each stands for, and their uncorrelated inputs."""
-    white = frame.white.reshape(-1, frame.white.shape[-1])
-    weights = frame.weights.astype(jnp.float32).reshape(-1)
-    return jnp.arange(len(white)), jnp.sqrt(weights), white
+class _Measured(NamedTuple):
+    """Moments of one neuron.
+
+    Attributes:
+        own: Second moments of the inputs weighted by its squared slopes, or what of them is not
+            linear in the inputs.
+        mean: Mean diagonal of the same with nothing taken off.
+        linear: Regression of the inputs weighted by its slopes on the inputs.
+    """
+
+    own: Float[np.ndarray, "directions directions"]
+    mean: np.floating
+    linear: Float[np.ndarray, "directions directions"]
 
 
-def _drawn(frame: Frame, count: int) -> tuple[Array, Array, Array]:
-    """The same of some samples, which stand for all."""
-    _, root, white = _all(frame)
-    weights = root**2
-    # Samples that stand out are the only ones that tell of rare directions.
-    length = jnp.sum(white**2, axis=1)
-    standing = jnp.cumsum(weights * length)
-    drawn = jnp.searchsorted(standing, (jnp.arange(count) + 0.5) / count * standing[-1])
-    return drawn, jnp.sqrt(standing[-1] / (count * length[drawn])), white[drawn]
+def _measured(
+    inputs: Float[np.ndarray, "samples directions"],
+    weights: Float[np.ndarray, " samples"],
+    slopes: Float[np.ndarray, " samples"],
+    apart: bool,
+) -> _Measured:
+    """Measure one neuron; whether what is linear is taken apart."""
+    own = _second_moments(inputs, weights * slopes**2)
+    mean = np.trace(own) / len(own)
+    # Squares of weighted inputs are half of the work of other products: no weight is negative.
+    least = min(slopes.min(), np.float32(0.0))
+    linear = _second_moments(inputs, weights * (slopes - least))
+    linear[np.diag_indices(len(own))] += least
+    return _Measured(own - linear @ linear if apart else own, mean, linear)
+
+
+def _second_moments(
+    inputs: Float[np.ndarray, "samples directions"], weights: Float[np.ndarray, " samples"]
+) -> Float[np.ndarray, "directions directions"]:
+    """Sum over samples of weight times input times input."""
+    root = np.sqrt(weights)[:, None]
+    total = np.zeros((inputs.shape[1], inputs.shape[1]), np.float32, order="F")
+    scaled = np.empty_like(inputs[:ROWS])
+    product: Any = get_blas_funcs("syrk", dtype=np.float32)
+    for first in range(0, len(inputs), ROWS):
+        rows = slice(first, first + ROWS)
+        part = np.multiply(inputs[rows], root[rows], out=scaled[: len(root[rows])])
+        total = product(1.0, part.T, 1.0, total, overwrite_c=1)
+    return np.triu(total) + np.triu(total, 1).T
 
 
 @jax.jit
@@ -139,12 +198,25 @@ def _nearest(
 
 
 @jax.jit
-def _moments(
-    inputs: Float[Array, "drawn directions"], column: Float[Array, " drawn"]
-) -> Float[Array, "directions directions"]:
-    """Second moments of the inputs, weighted by the squares of a column."""
-    seen = inputs * column[:, None]
-    return seen.T @ seen
+def _unmatched(point: Point, frame: Frame) -> Float[Array, "directions directions"]:
+    """Root of the inputs' second moments less what the features of the outputs make up for."""
+
+    def add(total: tuple[Array, Array], part: tuple[Array, ...]) -> tuple[Any, None]:
+        features, weights, white = part
+        weighted = features * weights[:, None]
+        gram, cross = total
+        return (gram + weighted.T @ features, cross + weighted.T @ white), None
+
+    count, directions = point.features.shape[-1], frame.root.shape[1]
+    dtype = point.features.dtype
+    start = jnp.zeros((count, count), dtype), jnp.zeros((count, directions), dtype)
+    (gram, cross), _ = jax.lax.scan(add, start, (point.features, frame.weights, frame.white))
+    ridge = RIDGE * jnp.trace(gram) / count
+    factor = jnp.linalg.cholesky(gram + ridge * jnp.eye(count))
+    matched = jsl.solve_triangular(factor, cross, lower=True)
+    values, vectors = jnp.linalg.eigh(jnp.eye(directions) - matched.T @ matched)
+    root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T
+    return root.astype(jnp.float32)
 
 
 def own_coordinates(
@@ -162,51 +234,71 @@ def own_coordinates(
         metric: What damping holds on to in every direction.
     """
     outputs = outputs.astype(jnp.float32)
-    size = jnp.sum(outputs**2, axis=1)
-    shift = (damping * metric).astype(jnp.float32)
-    identity = jnp.eye(len(metric), dtype=jnp.float32)
-    mean = jnp.trace(moments.own, axis1=1, axis2=2) / len(metric)
-    # Absent neurons have no curvature at all: any will do.
-    floor = jnp.where(mean * size > 0.0, FLOOR * mean, 1.0)
-    held = jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 0.0)
+    inverse, held = _factored(moments, outputs, (damping * metric).astype(jnp.float32))
+    coupling = None
+    if moments.linear is not None:
+        shared = np.asarray(_coupled(moments.linear, inverse, outputs, held)).T
+        coupling = jnp.asarray(_inverted(shared))
+    return OwnCoordinates(inverse, outputs, held, moments.linear, coupling)
 
-    def factor(own: Array, floor: Array, held: Array) -> Array:
+
+@jax.jit
+def _factored(
+    moments: Moments, outputs: Float[Array, "neurons outputs"], shift: Float[Array, " directions"]
+) -> tuple[Float[Array, "neurons directions directions"], Float[Array, " neurons"]]:
+    """Inverses of the Cholesky factors, and one over the squares of the output weights."""
+    size = jnp.sum(outputs**2, axis=1)
+    # Absent neurons have no curvature at all: any will do.
+    floor = jnp.where(moments.mean * size > 0.0, FLOOR * moments.mean, 1.0)
+    held = jnp.where(size > 0.0, 1.0 / jnp.where(size > 0.0, size, 1.0), 0.0)
+    identity = jnp.eye(len(shift), dtype=jnp.float32)
+
+    def factor(part: tuple[Array, Array, Array]) -> Array:
+        own, floor, held = part
         damped = own + jnp.diag(shift * held + floor)
         return jsl.solve_triangular(jnp.linalg.cholesky(damped), identity, lower=True)
 
-    inverse = jax.lax.map(lambda part: factor(*part), (moments.own, floor, held))
-    # What damping and floor add to every neuron's own curvature, in its coordinates. The rest, to
-    # one in all, is known better than the samples that were drawn show it.
-    added = jnp.einsum("kij,kj->ki", inverse**2, shift * held[:, None] + floor[:, None])
-    shared = _shared(moments, inverse)
-    shown = jnp.diagonal(shared, axis1=1, axis2=2)
-    known = jnp.maximum(1.0 - added.T, 0.0)
-    right = jnp.sqrt(known / jnp.maximum(shown, LEAST_SHOWN * known + 1e-30))
-    shared = shared * right[:, :, None] * right[:, None, :] * (outputs @ outputs.T)
-    least = RIDGE * jnp.maximum(jnp.trace(shared, axis1=1, axis2=2) / len(size), 1e-12)
-    alone = added * size[:, None] + jnp.where(size > 0.0, 0.0, 1.0)[:, None]
-    eye = jnp.eye(len(size), dtype=jnp.float32)
-    blocks = shared + jax.vmap(jnp.diag)(alone.T) + least[:, None, None] * eye
-    every = jnp.broadcast_to(eye, blocks.shape)
-    return OwnCoordinates(
-        inverse, jsl.solve_triangular(jnp.linalg.cholesky(blocks), every, lower=True)
-    )
+    return jax.lax.map(factor, (moments.own, floor, held)), held
 
 
-def _shared(
-    moments: Moments, inverse: Float[Array, "neurons directions directions"]
-) -> Float[Array, "directions neurons neurons"]:
-    """Second moments of the inputs of two neurons, each in its own coordinates."""
+@jax.jit
+def _coupled(
+    linear: Float[Array, "neurons directions directions"],
+    inverse: Float[Array, "neurons directions directions"],
+    outputs: Float[Array, "neurons outputs"],
+    held: Float[Array, " neurons"],
+) -> Float[Array, "maps maps"]:
+    """What moves of all neurons by themselves do to linear maps of the inputs, plus one."""
 
-    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
-        inputs, slopes = part
-        seen = jnp.einsum("kij,rj->ikr", inverse, inputs) * slopes.T
-        return total + seen @ jnp.swapaxes(seen, 1, 2), None
+    def square(part: tuple[Array, Array]) -> Array:
+        seen = part[1] @ part[0]
+        return seen.T @ seen
 
-    neurons, directions = inverse.shape[:2]
-    start = jnp.zeros((directions, neurons, neurons), jnp.float32)
-    parts = (
-        moments.inputs.reshape(-1, PART, directions),
-        moments.slopes.reshape(-1, PART, neurons),
-    )
-    return jax.lax.scan(add, start, parts)[0]
+    squares = jax.lax.map(square, (linear, inverse)) * held[:, None, None]
+    maps = jnp.einsum("ko,kp,kij->oipj", outputs, outputs, squares)
+    size = outputs.shape[1] * linear.shape[1]
+    return maps.reshape(size, size) + jnp.eye(size, dtype=jnp.float32)
+
+
+def _inverted(matrix: Float[np.ndarray, "maps maps"]) -> Float[np.ndarray, "maps maps"]:
+    """Inverse of a symmetric matrix whose eigenvalues are one and more.
+
+    Raises:
+        FloatingPointError: If it is far from that, or not finite.
+    """
+    factored, inverted = get_lapack_funcs(("potrf", "potri"), dtype=np.float32)
+    for steady in STEADY:
+        factor = np.array(matrix, order="F")
+        factor[np.diag_indices(len(factor))] *= 1.0 + steady
+        factor, failed = factored(factor, lower=1, overwrite_a=1)
+        if not failed:
+            break
+    else:
+        raise FloatingPointError("the curvature that neurons share is not positive")
+    inverse, _ = inverted(factor, lower=1, overwrite_c=1)
+    for first in range(0, len(inverse), PART):
+        here, below = slice(first, first + PART), slice(first + PART, None)
+        inverse[here, below] = inverse[below, here].T
+        square = np.tril(inverse[here, here])
+        inverse[here, here] = square + np.tril(square, -1).T
+    return inverse

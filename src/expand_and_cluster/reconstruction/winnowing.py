@@ -40,8 +40,9 @@ MOST = 1e-4
 # One of ordinary samples at which it is time to let in those far off: exact without them,
 # directions that only they show are still wrong.
 ENOUGH = 1e-10
-# Steps that bring the error back at most, and the share of the error above which a step is slow.
-STEPS, SLOW = 3, 0.8
+# Steps that bring the error back at most, the share of the error above which a step is slow, and
+# slow steps in a row after which there are no more.
+STEPS, SLOW, PATIENCE = 3, 0.8, 4
 # Iterations of the first step, and its damping in units of the error.
 SETTINGS = GaussNewtonSettings(iterations=300, own=True, robust=NEAREST)
 DAMPING = 4.0
@@ -67,8 +68,8 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     below = {
         rise: later * candidate.loss if bench.skip else np.inf for rise, later in LATER.items()
     }
-    steep = False
-    while candidate.loss > max(ENOUGH, bench.floor(candidate)) and not is_over(bench.deadline):
+    steep, slow = False, 0
+    while slow < PATIENCE and not is_over(bench.deadline):
         before = candidate
         for rise in (BOLD, CAREFUL) if steep else (CAREFUL,):
             if before.loss <= below[rise]:
@@ -81,13 +82,14 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
                     break
                 below[rise] = LATER[rise] * before.loss
         else:
+            if candidate.loss <= max(ENOUGH, bench.floor(candidate)):
+                break
             left = next(steps, before)
             candidate = left if left.loss < before.loss else before
         candidate, fused = fuse(bench, candidate)
         if fused:
             steps, removals = _steps(bench, candidate), removals + fused
-        elif candidate.loss > SLOW * before.loss:
-            break
+        slow = 0 if fused or candidate.loss <= SLOW * before.loss else slow + 1
         steep = candidate.loss <= STEEP * before.loss
     return bench.solve_outputs(candidate.network, candidate.present), removals
 
