@@ -163,7 +163,7 @@ def _measured(
     """Measure one neuron; whether what is linear is taken apart."""
     own = _second_moments(inputs, weights * slopes**2)
     mean = np.trace(own) / len(own)
-    # Squares of weighted inputs are half of the work of other products: no weight is negative.
+    # A product with itself is half the work of any other, and needs weights that have a root.
     least = min(slopes.min(), np.float32(0.0))
     linear = _second_moments(inputs, weights * (slopes - least))
     linear[np.diag_indices(len(own))] += least
