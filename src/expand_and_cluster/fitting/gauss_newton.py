@@ -38,7 +38,12 @@ from jaxtyping import Bool
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
-from expand_and_cluster.fitting.conjugate_gradients import blocks_at, curvature_at, solve_step
+from expand_and_cluster.fitting.conjugate_gradients import (
+    Curvature,
+    blocks_at,
+    curvature_at,
+    solve_step,
+)
 from expand_and_cluster.fitting.own_coordinates import OwnCoordinates, OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import (
     Frame,
@@ -198,9 +203,10 @@ class GaussNewton:
         if self.settings.robust is not None:
             self._weigh(self.settings.robust)
         chosen, before, before_solving = self.settings, self.loss, self.iterations
-        shape = self._preconditioner()
+        curvature = self._curvature(self._point)
+        shape = self._preconditioner(curvature)
         vectors, point, predicted = self._solved(
-            self._vectors, self._point, shape, chosen.tolerance, self._in_time()
+            self._vectors, self._point, curvature, shape, chosen.tolerance, self._in_time()
         )
         cut_short = self.iterations - before_solving >= self._most
         left = max(OVERSHOT * (before - predicted), chosen.target)
@@ -209,7 +215,8 @@ class GaussNewton:
             reached = float(point.loss)
             if not np.isfinite(reached) or reached <= left:
                 break
-            corrected = self._solved(vectors, point, shape, ROUGH, SHORT)
+            curvature = self._curvature(point)
+            corrected = self._solved(vectors, point, curvature, shape, ROUGH, SHORT)
             if not float(corrected[1].loss) < reached:
                 break
             vectors, point, _ = corrected
@@ -261,14 +268,17 @@ class GaussNewton:
         left = (self._deadline - time.monotonic()) / self._pace
         return int(np.clip(left, SHORT, self._most))
 
-    def _preconditioner(self) -> Array | OwnCoordinates:
+    def _curvature(self, point: Point) -> Curvature:
+        """The Gauss-Newton matrix at a point, in the precision of the steps."""
+        with double():
+            return curvature_at(point, self._frame, self._dtype)
+
+    def _preconditioner(self, curvature: Curvature) -> Array | OwnCoordinates:
         """What shapes the solves of a step, corrections included."""
-        point, dtype = self._point, self._dtype
         with double():
             if self._moments is None:
-                return blocks_at(point, self._frame, dtype)
-            curvature = curvature_at(point, self._frame, dtype)
-            moments = self._moments.at(point)
+                return blocks_at(self._point, self._frame, self._dtype)
+            moments = self._moments.at(self._point)
             damping = jnp.asarray(self._damping)
             return own_coordinates(moments, curvature.outputs, damping, curvature.metric)
 
@@ -280,6 +290,7 @@ class GaussNewton:
         self,
         vectors: Array,
         point: Point,
+        curvature: Curvature,
         shape: Array | OwnCoordinates,
         tolerance: float,
         iterations: int,
@@ -290,7 +301,7 @@ class GaussNewton:
             gradient = slopes_gradient(point, frame)
             began = time.monotonic()
             move, predicted, taken = solve_step(
-                curvature_at(point, frame, dtype),
+                curvature,
                 gradient.astype(dtype),
                 jnp.asarray(self._damping, dtype),
                 jnp.asarray(tolerance, dtype),

@@ -114,8 +114,9 @@ class OwnMoments:
         self._weights = np.asarray(frame.weights, np.float32).reshape(-1)
         self._slopes = jnp.zeros((len(self._inputs), 0), jnp.float32)
         self._known: list[_Measured] = []
-        self._beside_skip = frame.fixed.shape[-1] > 1
-        self._apart = self._beside_skip or frame.targets.shape[-1] * directions <= MOST_COUPLED
+        beside_skip = frame.fixed.shape[-1] > 1
+        small = frame.targets.shape[-1] * directions <= MOST_COUPLED
+        self._coupled, self._apart = small and not beside_skip, small or beside_skip
 
     def at(self, point: Point) -> Moments:
         """The moments at a point.
@@ -133,9 +134,11 @@ class OwnMoments:
         both = [*self._known, *measured]
         self._known = [both[place] for place in places]
         self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
-        own, mean, linear = (jnp.asarray(np.stack(each)) for each in zip(*self._known, strict=True))
-        if self._beside_skip or not self._apart:
+        own = jnp.asarray(np.stack([each.own for each in self._known]))
+        mean = jnp.asarray(np.stack([each.mean for each in self._known]))
+        if not self._coupled:
             return Moments(own, mean, None)
+        linear = jnp.asarray(np.stack([each.linear for each in self._known]))
         return Moments(own, mean, linear @ _unmatched(point, self._frame))
 
 
