@@ -31,7 +31,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import get_blas_funcs, get_lapack_funcs
 
-from expand_and_cluster.fitting.projection import RIDGE, ROWS, Frame, Point
+from expand_and_cluster.fitting.projection import ROWS, Frame, Point, features_factor
 
 # Share of a neuron's mean curvature, what is linear included, that is added to all directions of
 # its own. With a tenth of it, rounding in single precision can leave the inverse indefinite.
@@ -204,18 +204,14 @@ def _nearest(
 def _unmatched(point: Point, frame: Frame) -> Float[Array, "directions directions"]:
     """Root of the inputs' second moments less what the features of the outputs make up for."""
 
-    def add(total: tuple[Array, Array], part: tuple[Array, ...]) -> tuple[Any, None]:
-        features, weights, white = part
-        weighted = features * weights[:, None]
-        gram, cross = total
-        return (gram + weighted.T @ features, cross + weighted.T @ white), None
+    def add(total: Array, part: tuple[Array, Array]) -> tuple[Array, None]:
+        weighted, white = part
+        return total + weighted.T @ white, None
 
-    count, directions = point.features.shape[-1], frame.root.shape[1]
-    dtype = point.features.dtype
-    start = jnp.zeros((count, count), dtype), jnp.zeros((count, directions), dtype)
-    (gram, cross), _ = jax.lax.scan(add, start, (point.features, frame.weights, frame.white))
-    ridge = RIDGE * jnp.trace(gram) / count
-    factor = jnp.linalg.cholesky(gram + ridge * jnp.eye(count))
+    weighted, directions = point.features * frame.weights[:, :, None], frame.root.shape[1]
+    start = jnp.zeros((weighted.shape[-1], directions), weighted.dtype)
+    cross = jax.lax.scan(add, start, (weighted, frame.white))[0]
+    factor = features_factor(point.features, weighted)
     matched = jsl.solve_triangular(factor, cross, lower=True)
     values, vectors = jnp.linalg.eigh(jnp.eye(directions) - matched.T @ matched)
     root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T

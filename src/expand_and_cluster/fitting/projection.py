@@ -202,10 +202,8 @@ def evaluate(
     if frame.fixed.shape[-1] > 1:
         slopes = slopes - jnp.einsum("br,brk->k", frame.weights, slopes)
     weighted = features * frame.weights[:, :, None]
-    gram = jnp.einsum("brf,brg->fg", weighted, features)
-    scale = jnp.trace(gram) / gram.shape[0]
-    factor = jnp.linalg.cholesky(gram + RIDGE * scale * jnp.eye(gram.shape[0]))
-    outputs = jnp.zeros((gram.shape[0], frame.targets.shape[-1]))
+    factor = features_factor(features, weighted)
+    outputs = jnp.zeros((len(factor), frame.targets.shape[-1]))
     # What is left is computed from the features themselves, so that each pass gains the digits
     # that the Gram matrix lost.
     for _ in range(1 + REFINEMENTS):
@@ -214,6 +212,15 @@ def evaluate(
     residual = features @ outputs - frame.targets
     loss = jnp.sum(frame.weights[:, :, None] * residual**2) / residual.shape[-1]
     return Point(features, slopes, outputs, factor, residual, loss)
+
+
+def features_factor(
+    features: Float[Array, "blocks rows features"], weighted: Float[Array, "blocks rows features"]
+) -> Float[Array, "features features"]:
+    """Cholesky factor of the features' second moments, `weighted` by each row's share."""
+    gram = jnp.einsum("brf,brg->fg", weighted, features)
+    scale = jnp.trace(gram) / gram.shape[0]
+    return jnp.linalg.cholesky(gram + RIDGE * scale * jnp.eye(gram.shape[0]))
 
 
 @jax.jit
