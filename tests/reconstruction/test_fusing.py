@@ -1,11 +1,11 @@
-"""Pieces of one neuron are told by their output vectors, and become it again."""
+"""Neurons that stand in for one are told by how they are read, or bend, and become it."""
 
 import numpy as np
 import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.reconstruction.fusing import fuse
+from expand_and_cluster.reconstruction.fusing import fuse, fuse_straight
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
@@ -52,3 +52,51 @@ def test_vectors_of_two_outputs_say_nothing():
     vectors = source.input_vectors
     candidate = bench.start(np.vstack([0.9 * vectors[:1], 1.1 * vectors[:1], vectors[1:]]), 8)
     assert fuse(bench, candidate) == (candidate, ())
+
+
+def straightened(source: Network, by: float) -> np.ndarray:
+    """The teacher's vectors, the first one's place taken by two that are as good as linear."""
+    vectors = source.input_vectors
+    beside = by * np.random.default_rng(1).normal(size=7)
+    straight = 0.01 * np.array([vectors[0] + beside, vectors[0] - beside])
+    straight[:, -1] = 0.3, -0.2
+    return np.vstack([straight, vectors[1:]])
+
+
+@pytest.mark.parametrize("activation", ["tanh", "sigmoid", "g"])
+def test_straight_neurons_become_the_one_that_is_missing(activation):
+    source = teacher((6, 5, 4), activation)
+    bench = bench_of(source)
+    candidate = bench.start(straightened(source, 0.3), 8)
+    left, removals = fuse_straight(bench, candidate, np.inf)
+    assert left.width == 5
+    assert [removal.width for removal in removals] == [5]
+    assert removals[0].reason == "2 neurons that hardly bend do what one does"
+    symmetry = source.activation.symmetry
+    assert distance(left.compact().input_vectors, source.input_vectors, symmetry) < 1e-6
+    assert left.loss == ordinary_error(bench, left)
+
+
+def test_a_mirrored_direction_is_tried_where_the_activation_has_no_such_symmetry():
+    """Straight neurons read with the other sign do the same."""
+    source = teacher((6, 5, 4), "g")
+    bench = bench_of(source)
+    vectors = straightened(source, 0.3)
+    vectors[:2, :-1] *= -1.0
+    left, _ = fuse_straight(bench, bench.start(vectors, 8), np.inf)
+    symmetry = source.activation.symmetry
+    assert distance(left.compact().input_vectors, source.input_vectors, symmetry) < 1e-6
+
+
+def test_straight_neurons_stay_where_one_costs_too_much():
+    source = teacher((6, 5, 4), "tanh")
+    bench = bench_of(source)
+    candidate = bench.start(straightened(source, 0.3), 8)
+    assert fuse_straight(bench, candidate, 0.0) == (candidate, ())
+
+
+def test_neurons_that_bend_stay():
+    source = teacher((6, 5, 4), "tanh")
+    bench = bench_of(source)
+    candidate = bench.start(source.input_vectors, 8)
+    assert fuse_straight(bench, candidate, np.inf) == (candidate, ())

@@ -28,15 +28,12 @@ def first_of(bench: Workbench, candidate: Candidate) -> Vacancy:
     """The place of the first neuron."""
     others = candidate.present.copy()
     others[0] = False
-    return Vacancy.of(
-        bench, candidate, others, np.asarray(candidate.network.layers[1].weight)[:, 0]
-    )
+    return Vacancy.of(bench, candidate, others)
 
 
 def left_by(vector: np.ndarray, bench: Workbench, candidate: Candidate) -> np.ndarray:
-    """What least squares of the first neuron's direction leave, one sample each, by NumPy."""
+    """What least squares leave, one sample each, where they leave most without it, by NumPy."""
     network = candidate.network
-    way = network.layers[1].weight[:, 0]
     squares = np.sum((network(bench.training.inputs) - bench.training.targets) ** 2, axis=1)
     rows = np.argsort(squares)[: round(0.9 * len(squares))]
     inputs, targets = bench.training.inputs[rows], bench.training.targets[rows]
@@ -45,8 +42,13 @@ def left_by(vector: np.ndarray, bench: Workbench, candidate: Candidate) -> np.nd
     with double():
         given = np.asarray(network.activation.function(jnp.asarray(values)))
     design = np.column_stack([given, bench.fixed[rows]])
-    target = targets @ way / np.linalg.norm(way)
-    return target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
+
+    def left(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+        return wanted - features @ np.linalg.lstsq(features, wanted, rcond=None)[0]
+
+    without = left(design[:, 1:], targets)
+    _, ways = np.linalg.eigh(without.T @ without)
+    return left(design, targets @ ways[:, -1])
 
 
 @pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])

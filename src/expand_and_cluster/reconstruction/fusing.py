@@ -1,10 +1,11 @@
-"""Make one neuron of several that are read alike: pieces of one of the teacher's.
+"""Make one neuron of several that stand in for one of the teacher's.
 
 Several neurons can stand in for one of the teacher's, nearly: their sum does what it does on most
 samples, and all others come to their places meanwhile. Steps hardly leave such a valley, and none
-of the pieces can be lost alone. But they betray themselves: each makes up for the same neuron, and
-so their output vectors are parallel to its own, whatever their input vectors are. One neuron is
-fitted to what the others leave without them.
+of the pieces can be lost alone. But they betray themselves. Pieces make up for the same neuron, and
+so their output vectors are parallel to its own, whatever their input vectors are. Or they are
+straighter than any of the teacher's, and make up for the linear part of one that bends little
+itself. One neuron is fitted to what the others leave without them.
 """
 
 from collections.abc import Iterator
@@ -24,11 +25,15 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 # Sine of the angle between output vectors up to which they are parallel, and outputs from which on
 # that says something: any two vectors of one output are.
 PARALLEL, FEWEST = 0.1, 3
+# How far neurons move the outputs beyond a linear part, relative to the median one, up to which
+# they are straight, and how many may be, the straightest first.
+STRAIGHT, MOST_STRAIGHT = 0.1, 8
 # Standard deviations and means, in units of these, of the pre-activations that a neuron is tried
 # with, and how many of the starts are gone on with, the best first.
 SPREADS, MEANS, STARTS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13), 3
-# Rise of the mean squared error up to which fewer neurons are as good.
-FREE = 1.2
+# Rises of the mean squared error up to which one neuron is as good as those that are read alike,
+# and as good as it is for one straight neuron less.
+FREE, FREED = 1.2, 2.25
 
 
 def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -39,7 +44,7 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         candidate: Neurons with their output weights, and the error of ordinary samples.
     """
     removals: list[Removal] = []
-    for group in _groups(bench, candidate):
+    for group in _parallel(bench, candidate):
         fused = _fused(bench, candidate, group)
         if fused.loss <= FREE * candidate.loss:
             candidate = fused
@@ -48,7 +53,31 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     return candidate, tuple(removals)
 
 
-def _groups(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray, " group"]]:
+def fuse_straight(
+    bench: Workbench, candidate: Candidate, ceiling: float
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with one neuron for several that hardly bend, as many as cost little more.
+
+    It costs at first: what they did for neurons that are not in their places yet is missing.
+
+    Args:
+        bench: Where candidates are solved.
+        candidate: Neurons with their output weights.
+        ceiling: Mean squared error of ordinary samples up to which neurons are lost.
+    """
+    group = _straight(bench, candidate)
+    found: tuple[Candidate, tuple[Removal, ...]] = (candidate, ())
+    for count in range(2, len(group) + 1):
+        fused = _fused(bench, candidate, group[:count])
+        if not fused.loss <= ceiling:
+            break
+        reason = f"{count} neurons that hardly bend do what one does"
+        found = fused, (Removal(fused.width, reason, fused.loss),)
+        ceiling = min(ceiling, FREED * fused.loss)
+    return found
+
+
+def _parallel(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray, " group"]]:
     """Neurons with parallel output vectors, those that move the outputs most first."""
     network = candidate.network
     outputs = network.layers[1].weight.T
@@ -68,19 +97,41 @@ def _groups(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray, 
             yield group[np.argsort(-moves[group])]
 
 
+def _straight(bench: Workbench, candidate: Candidate) -> Int[np.ndarray, " group"]:
+    """Neurons that move the outputs least beyond a linear part, the straightest first."""
+    network = candidate.network
+    if network.activation.kinds:
+        return np.array([], int)
+    first, last = network.layers
+    values = bench.training.inputs @ first.weight.T
+    values -= values.mean(axis=0)
+    given = bench.features(network)
+    given -= given.mean(axis=0)
+    size = np.maximum(np.sum(values**2, axis=0), np.finfo(float).tiny)
+    given -= values * (np.sum(values * given, axis=0) / size)
+    moves = given.std(axis=0) * np.linalg.norm(last.weight, axis=0)
+    moves[~candidate.present] = np.inf
+    straight = moves <= STRAIGHT * np.median(moves[candidate.present])
+    return np.argsort(moves)[: min(MOST_STRAIGHT, int(straight.sum()))]
+
+
 def _fused(bench: Workbench, candidate: Candidate, group: Int[np.ndarray, " group"]) -> Candidate:
     """The candidate with one neuron in the place of these."""
     network, present = candidate.network, candidate.present.copy()
     present[group] = False
     first, last = network.layers
-    way = np.asarray(last.weight[:, group[0]])
-    vacancy = Vacancy.of(bench, candidate, present, way)
+    vacancy = Vacancy.of(bench, candidate, present)
     vectors = network.input_vectors[group]
-    shares = last.weight[:, group].T @ last.weight[:, group[0]]
     slopes = network.activation.derivative(jnp.asarray(vacancy.extended @ vectors.T))
-    gradient = (shares * np.mean(np.asarray(slopes), axis=0)) @ vectors
-    starts = np.array([*vectors, *_scaled(gradient, vacancy.extended)])
-    best = np.argsort(vacancy.errors(starts))[:STARTS]
+    # The mean gradient of what several neurons give is that of the one they stand in for, or, where
+    # that one hardly bends, of its mirror image.
+    gradient = (vacancy.way @ last.weight[:, group] * np.mean(np.asarray(slopes), axis=0)) @ vectors
+    mirrored = network.activation.symmetry.flip is None
+    starts = [*vectors]
+    for vector in (gradient, *(-gradient,) * mirrored, *vectors):
+        scaled = _scaled(vector, vacancy.extended)
+        starts += [scaled[np.argmin(vacancy.errors(scaled))]]
+    best = np.argsort(vacancy.errors(np.array(starts)))[:STARTS]
     vector, _ = min((vacancy.fitted(starts[k]) for k in best), key=lambda found: found[1])
     weight, bias = first.weight.copy(), first.bias.copy()
     weight[group[0]], bias[group[0]] = vector[:-1], vector[-1]
@@ -92,19 +143,15 @@ def _fused(bench: Workbench, candidate: Candidate, group: Int[np.ndarray, " grou
 def _scaled(
     vector: Float[np.ndarray, " inputs_and_bias"],
     extended: Float[np.ndarray, "samples inputs_and_bias"],
-) -> Iterator[Float[np.ndarray, " inputs_and_bias"]]:
-    """The direction of a vector at several lengths and biases.
-
-    The mean gradient of what several neurons give is that of the one they stand in for.
-    """
+) -> Float[np.ndarray, "scaled inputs_and_bias"]:
+    """The direction of a vector at several lengths and biases; itself where it has none."""
     values = extended @ vector
     spread = values.std()
     if spread == 0.0:
-        return
+        return vector[None]
     plain = vector / spread
     plain[-1] -= values.mean() / spread
-    for length in SPREADS:
-        for mean in MEANS:
-            moved = length * plain
-            moved[-1] += length * mean
-            yield moved
+    lengths, means = (grid.ravel() for grid in np.meshgrid(SPREADS, MEANS))
+    scaled = lengths[:, None] * plain
+    scaled[:, -1] += lengths * means
+    return scaled

@@ -33,17 +33,19 @@ LEAST = 1e-2
 
 @dataclass(frozen=True)
 class Vacancy:
-    """A place for one neuron among others, seen along one direction of the outputs.
+    """A place for one neuron among others, seen where the outputs lack most without it.
 
     Attributes:
         extended: Inputs of some samples, with a one.
         basis: Orthonormal, spans what the others give there.
-        target: What the outputs are along the direction, less what the others can make of it.
+        way: Direction of the outputs in which the others leave most, of length one.
+        target: What they leave along it.
         activation: That of the neuron.
     """
 
     extended: Float[np.ndarray, "samples inputs_and_bias"]
     basis: Float[np.ndarray, "samples others"]
+    way: Float[np.ndarray, " outputs"]
     target: Float[np.ndarray, " samples"]
     activation: Activation
 
@@ -53,9 +55,8 @@ class Vacancy:
         bench: Workbench,
         candidate: Candidate,
         others: Bool[np.ndarray, " neurons"],
-        way: Float[np.ndarray, " outputs"],
     ) -> "Vacancy":
-        """What a neuron that the outputs read in this direction finds among the others."""
+        """What one neuron finds among the others."""
         network, size = candidate.network, bench.training.inputs.shape[1] + 1
         few = bench.training.first(max(MOST_ROWS, SAMPLES * size))
         rows = ordinary(network(few.inputs) - few.targets)
@@ -63,10 +64,11 @@ class Vacancy:
         design = np.column_stack([given, bench.fixed[: len(rows)]])[rows]
         length = np.linalg.norm(design, axis=0)
         basis, _ = np.linalg.qr(design / np.where(length > 0.0, length, 1.0))
-        target = few.targets[rows] @ (way / np.linalg.norm(way))
+        targets = few.targets[rows]
+        left = targets - basis @ (basis.T @ targets)
+        way = np.linalg.svd(left, full_matrices=False)[2][0]
         extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
-        target = target - basis @ (basis.T @ target)
-        return cls(extended, basis, target, network.activation)
+        return cls(extended, basis, way, left @ way, network.activation)
 
     def errors(
         self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]

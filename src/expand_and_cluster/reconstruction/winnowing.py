@@ -7,12 +7,13 @@ conditions them badly, and once these fit what is left of the error, no single o
 more. So neurons are lost boldly as soon as steps are good, on trial up to many times the error: it
 stands where a few steps bring the error back, and is undone where these come to nothing.
 
-Several neurons that stand in for one of the teacher's are made one after every step (see `fuse`).
+Several neurons that stand in for one of the teacher's are made one: after every step those that are
+read alike, and on trial those that hardly bend (see `fusing`).
 
 All errors here are those of ordinary samples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -22,7 +23,7 @@ from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.fusing import fuse
+from expand_and_cluster.reconstruction.fusing import fuse, fuse_straight
 from expand_and_cluster.reconstruction.ordinary import error_of, ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
@@ -30,11 +31,6 @@ from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 # Share of the samples by which those far off are told in steps: the fewer, the more of the others
 # count less, and the faster the rest falls.
 NEAREST = 0.1
-# Rises of their mean squared error up to which neurons are lost together: boldly after steps that
-# left no more than this share, otherwise with care, or some of the teacher's are among them and
-# others have to stand in for these. Falls of the error after which each is tried again that failed.
-BOLD, STEEP, CAREFUL = 4096.0, 0.3, 2.25
-LATER = {BOLD: 0.01, CAREFUL: 0.25}
 # Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly.
 MOST = 1e-4
 # One of ordinary samples at which it is time to let in those far off: exact without them,
@@ -48,6 +44,23 @@ SETTINGS = GaussNewtonSettings(iterations=300, own=True, robust=NEAREST)
 DAMPING = 4.0
 # Added to the features' Gram matrix, each of length one: neurons that coincide are free.
 RIDGE = 1e-10
+# A step is steep that leaves no more than this share of the error.
+STEEP = 0.3
+
+
+@dataclass(frozen=True)
+class _Loss:
+    """A way of losing neurons on trial.
+
+    Attributes:
+        lose: What loses them, given the mean squared error at most.
+        rise: That error, in units of the one before.
+        later: Fall of the error after which it is tried again where it failed.
+    """
+
+    lose: Callable[[Workbench, Candidate, float], tuple[Candidate, tuple[Removal, ...]]]
+    rise: float
+    later: float
 
 
 def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -65,22 +78,20 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     steps = _steps(bench, candidate)
     # What an affine map makes up for at first are also neurons of the teacher's that are linear on
     # most samples: beside a skip, steps come before anything is lost.
-    below = {
-        rise: later * candidate.loss if bench.skip else np.inf for rise, later in LATER.items()
-    }
+    below = {way: way.later * candidate.loss if bench.skip else np.inf for way in STEEPLY + SLOWLY}
     steep, slow = False, 0
     while slow < PATIENCE and not is_over(bench.deadline):
         before = candidate
-        for rise in (BOLD, CAREFUL) if steep else (CAREFUL,):
-            if before.loss <= below[rise]:
-                ceiling = min(rise * before.loss, max(MOST, CAREFUL * before.loss))
-                thinned, lost = thin(bench, before, ceiling)
-                anew = _steps(bench, thinned)
-                left = _regained(anew, thinned.loss, before.loss) if lost else None
+        for way in STEEPLY if steep else SLOWLY:
+            if before.loss <= below[way]:
+                ceiling = min(way.rise * before.loss, max(MOST, CAREFUL * before.loss))
+                fewer, lost = way.lose(bench, before, ceiling)
+                anew = _steps(bench, fewer)
+                left = _regained(anew, fewer.loss, before.loss) if lost else None
                 if left is not None:
                     candidate, steps, removals = left, anew, removals + lost
                     break
-                below[rise] = LATER[rise] * before.loss
+                below[way] = way.later * before.loss
         else:
             if candidate.loss <= max(ENOUGH, bench.floor(candidate)):
                 break
@@ -116,6 +127,14 @@ def thin(
         reason = "the others made up for it within a few steps"
         removals.append(Removal(remains.count, reason, remains.error))
     return remains.candidate(candidate), tuple(removals)
+
+
+# Boldly after steep steps, otherwise with care, or some of the teacher's neurons are among them and
+# others have to stand in for these. Straight ones stand in for one that no step finds.
+CAREFUL = 2.25
+WITH_CARE = _Loss(thin, CAREFUL, 0.25)
+STEEPLY = (_Loss(thin, 4096.0, 0.01), WITH_CARE)
+SLOWLY = (WITH_CARE, _Loss(fuse_straight, 4096.0, 0.25))
 
 
 def _regained(steps: Iterator[Candidate], before: float, loss: float) -> Candidate | None:
