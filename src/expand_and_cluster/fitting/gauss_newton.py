@@ -63,7 +63,8 @@ SIGHT, GAIN = 100.0, 4.0
 # Corrections of a step that left more than this multiple of the loss that its model predicts, at
 # most so many, each of at most so many iterations and to this tolerance.
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
-# Division of the damping after a good step, and after one that left no more than its model did.
+# Division of the damping after a good step, and after one that left no more than its model did
+# without being corrected.
 EASE, EASE_MODEL = 8.0, 64.0
 # Most iterations that a step grows to.
 MOST_ITERATIONS = 1600
@@ -231,9 +232,9 @@ class GaussNewton:
             held = reached <= OVERSHOT * (before - predicted)
             if held and cut_short:
                 self._most = min(2 * self._most, max(MOST_ITERATIONS, chosen.iterations))
-            # A longer step would overshoot by more than corrections undo.
-            if gain > 0.75 and not overshot:
-                ease = EASE_MODEL if held else EASE
+            # A longer step would overshoot by more than corrections undo, unless they undid all.
+            if gain > 0.75 and (held or not overshot):
+                ease = EASE if overshot or not held else EASE_MODEL
                 self._damping = max(self._damping / ease, LEAST_DAMPING)
             elif gain < 0.25:
                 self._damping *= 4.0
