@@ -45,7 +45,8 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     """
     removals: list[Removal] = []
     for group in _parallel(bench, candidate):
-        fused = _fused(bench, candidate, group)
+        way = np.asarray(candidate.network.layers[1].weight[:, group[0]])
+        fused = _fused(bench, candidate, group, way)
         if fused.loss <= FREE * candidate.loss:
             candidate = fused
             reason = f"{len(group)} neurons with parallel output vectors do what one does"
@@ -115,12 +116,17 @@ def _straight(bench: Workbench, candidate: Candidate) -> Int[np.ndarray, " group
     return np.argsort(moves)[: min(MOST_STRAIGHT, int(straight.sum()))]
 
 
-def _fused(bench: Workbench, candidate: Candidate, group: Int[np.ndarray, " group"]) -> Candidate:
-    """The candidate with one neuron in the place of these."""
+def _fused(
+    bench: Workbench,
+    candidate: Candidate,
+    group: Int[np.ndarray, " group"],
+    way: Float[np.ndarray, " outputs"] | None = None,
+) -> Candidate:
+    """The candidate with one neuron in the place of these, looked for along `way`."""
     network, present = candidate.network, candidate.present.copy()
     present[group] = False
     first, last = network.layers
-    vacancy = Vacancy.of(bench, candidate, present)
+    vacancy = Vacancy.of(bench, candidate, present, way)
     vectors = network.input_vectors[group]
     slopes = network.activation.derivative(jnp.asarray(vacancy.extended @ vectors.T))
     # The mean gradient of what several neurons give is that of the one they stand in for, or, where

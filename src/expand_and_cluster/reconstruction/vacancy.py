@@ -33,12 +33,12 @@ LEAST = 1e-2
 
 @dataclass(frozen=True)
 class Vacancy:
-    """A place for one neuron among others, seen where the outputs lack most without it.
+    """A place for one neuron among others, seen along one direction of the outputs.
 
     Attributes:
         extended: Inputs of some samples, with a one.
         basis: Orthonormal, spans what the others give there.
-        way: Direction of the outputs in which the others leave most, of length one.
+        way: That direction, of length one.
         target: What they leave along it.
         activation: That of the neuron.
     """
@@ -55,8 +55,12 @@ class Vacancy:
         bench: Workbench,
         candidate: Candidate,
         others: Bool[np.ndarray, " neurons"],
+        way: Float[np.ndarray, " outputs"] | None = None,
     ) -> "Vacancy":
-        """What one neuron finds among the others."""
+        """What a neuron that the outputs read in this direction finds among the others.
+
+        Without one, it is that in which the others leave most.
+        """
         network, size = candidate.network, bench.training.inputs.shape[1] + 1
         few = bench.training.first(max(MOST_ROWS, SAMPLES * size))
         rows = ordinary(network(few.inputs) - few.targets)
@@ -66,7 +70,9 @@ class Vacancy:
         basis, _ = np.linalg.qr(design / np.where(length > 0.0, length, 1.0))
         targets = few.targets[rows]
         left = targets - basis @ (basis.T @ targets)
-        way = np.linalg.svd(left, full_matrices=False)[2][0]
+        if way is None:
+            way = np.linalg.svd(left, full_matrices=False)[2][0]
+        way = way / np.linalg.norm(way)
         extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
         return cls(extended, basis, way, left @ way, network.activation)
 
