@@ -28,12 +28,15 @@ def first_of(bench: Workbench, candidate: Candidate) -> Vacancy:
     """The place of the first neuron."""
     others = candidate.present.copy()
     others[0] = False
-    return Vacancy.of(bench, candidate, others)
+    return Vacancy.of(
+        bench, candidate, others, np.asarray(candidate.network.layers[1].weight)[:, 0]
+    )
 
 
 def left_by(vector: np.ndarray, bench: Workbench, candidate: Candidate) -> np.ndarray:
-    """What least squares leave, one sample each, where they leave most without it, by NumPy."""
+    """What least squares of the first neuron's direction leave, one sample each, by NumPy."""
     network = candidate.network
+    way = network.layers[1].weight[:, 0]
     squares = np.sum((network(bench.training.inputs) - bench.training.targets) ** 2, axis=1)
     rows = np.argsort(squares)[: round(0.9 * len(squares))]
     inputs, targets = bench.training.inputs[rows], bench.training.targets[rows]
@@ -42,13 +45,8 @@ def left_by(vector: np.ndarray, bench: Workbench, candidate: Candidate) -> np.nd
     with double():
         given = np.asarray(network.activation.function(jnp.asarray(values)))
     design = np.column_stack([given, bench.fixed[rows]])
-
-    def left(features: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-        return wanted - features @ np.linalg.lstsq(features, wanted, rcond=None)[0]
-
-    without = left(design[:, 1:], targets)
-    _, ways = np.linalg.eigh(without.T @ without)
-    return left(design, targets @ ways[:, -1])
+    target = targets @ way / np.linalg.norm(way)
+    return target - design @ np.linalg.lstsq(design, target, rcond=None)[0]
 
 
 @pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
@@ -57,6 +55,24 @@ def test_errors_are_those_of_least_squares_over_all_neurons(activation):
     vectors = np.random.default_rng(0).normal(size=(3, 7))
     expected = [np.mean(left_by(vector, bench, candidate) ** 2) for vector in vectors]
     assert first_of(bench, candidate).errors(vectors) == pytest.approx(expected, rel=1e-8)
+
+
+@pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])
+def test_without_a_direction_it_is_that_in_which_the_others_leave_most(activation):
+    """That of the largest singular value of what least squares of the others leave, by NumPy."""
+    _, bench, candidate = planted(activation, 0.1)
+    others = candidate.present.copy()
+    others[0] = False
+    network = candidate.network
+    squares = np.sum((network(bench.training.inputs) - bench.training.targets) ** 2, axis=1)
+    rows = np.argsort(squares)[: round(0.9 * len(squares))]
+    design = np.column_stack([bench.features(network)[:, others], bench.fixed])[rows]
+    targets = bench.training.targets[rows]
+    left = targets - design @ np.linalg.lstsq(design, targets, rcond=None)[0]
+    sizes, ways = np.linalg.eigh(left.T @ left)
+    vacancy = Vacancy.of(bench, candidate, others)
+    assert abs(vacancy.way @ ways[:, -1]) == pytest.approx(1.0)
+    assert vacancy.target @ vacancy.target == pytest.approx(sizes[-1])
 
 
 @pytest.mark.parametrize("activation", ["tanh", "g", "softplus"])

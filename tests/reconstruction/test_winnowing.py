@@ -10,7 +10,8 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction import winnowing, workbench
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ORDINARY
-from expand_and_cluster.reconstruction.winnowing import thin, winnow
+from expand_and_cluster.reconstruction.thinning import thin
+from expand_and_cluster.reconstruction.winnowing import winnow
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 

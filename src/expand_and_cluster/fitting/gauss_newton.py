@@ -63,8 +63,8 @@ SIGHT, GAIN = 100.0, 4.0
 # Corrections of a step that left more than this multiple of the loss that its model predicts, at
 # most so many, each of at most so many iterations and to this tolerance.
 OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
-# Division of the damping after a good step, and after one that left no more than its model did
-# without being corrected.
+# Division of the damping after a good step that left no more than its model does once corrected,
+# and after one that needed no correction.
 EASE, EASE_MODEL = 8.0, 64.0
 # Most iterations that a step grows to.
 MOST_ITERATIONS = 1600
@@ -229,12 +229,12 @@ class GaussNewton:
             self._vectors, self._point, self.loss = vectors, point, reached
             # Where no more is left than the model leaves, only its damping, and an early end of the
             # iterations, are in the way.
-            held = reached <= OVERSHOT * (before - predicted)
+            held = reached <= left
             if held and cut_short:
                 self._most = min(2 * self._most, max(MOST_ITERATIONS, chosen.iterations))
-            # A longer step would overshoot by more than corrections undo, unless they undid all.
-            if gain > 0.75 and (held or not overshot):
-                ease = EASE if overshot or not held else EASE_MODEL
+            # Otherwise a longer step would overshoot by more than corrections undo.
+            if gain > 0.75 and held:
+                ease = EASE if overshot else EASE_MODEL
                 self._damping = max(self._damping / ease, LEAST_DAMPING)
             elif gain < 0.25:
                 self._damping *= 4.0

@@ -132,11 +132,13 @@ def _fused(
     # The mean gradient of what several neurons give is that of the one they stand in for, or, where
     # that one hardly bends, of its mirror image.
     gradient = (vacancy.way @ last.weight[:, group] * np.mean(np.asarray(slopes), axis=0)) @ vectors
-    mirrored = network.activation.symmetry.flip is None
+    directions = [gradient, *vectors]
+    if network.activation.symmetry.flip is None:
+        directions.append(-gradient)
     starts = [*vectors]
-    for vector in (gradient, *(-gradient,) * mirrored, *vectors):
-        scaled = _scaled(vector, vacancy.extended)
-        starts += [scaled[np.argmin(vacancy.errors(scaled))]]
+    for direction in directions:
+        scaled = _scaled(direction, vacancy.extended)
+        starts.append(scaled[np.argmin(vacancy.errors(scaled))])
     best = np.argsort(vacancy.errors(np.array(starts)))[:STARTS]
     vector, _ = min((vacancy.fitted(starts[k]) for k in best), key=lambda found: found[1])
     weight, bias = first.weight.copy(), first.bias.copy()

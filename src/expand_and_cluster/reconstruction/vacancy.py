@@ -70,11 +70,10 @@ class Vacancy:
         basis, _ = np.linalg.qr(design / np.where(length > 0.0, length, 1.0))
         targets = few.targets[rows]
         left = targets - basis @ (basis.T @ targets)
-        if way is None:
-            way = np.linalg.svd(left, full_matrices=False)[2][0]
-        way = way / np.linalg.norm(way)
+        along = np.linalg.svd(left, full_matrices=False)[2][0] if way is None else way
+        along = along / np.linalg.norm(along)
         extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
-        return cls(extended, basis, way, left @ way, network.activation)
+        return cls(extended, basis, along, left @ along, network.activation)
 
     def errors(
         self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
