@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from expand_and_cluster.core.network import Layer
+from expand_and_cluster.reconstruction.bending import bends, straight
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
@@ -25,9 +26,8 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 # Sine of the angle between output vectors up to which they are parallel, and outputs from which on
 # that says something: any two vectors of one output are.
 PARALLEL, FEWEST = 0.1, 3
-# How far neurons move the outputs beyond a linear part, relative to the median one, up to which
-# they are straight, and how many may be, the straightest first.
-STRAIGHT, MOST_STRAIGHT = 0.1, 8
+# How many neurons are straight at most, the straightest first.
+MOST_STRAIGHT = 8
 # Standard deviations and means, in units of these, of the pre-activations that a neuron is tried
 # with, and how many of the starts are gone on with, the best first.
 SPREADS, MEANS, STARTS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13), 3
@@ -100,20 +100,11 @@ def _parallel(bench: Workbench, candidate: Candidate) -> Iterator[Int[np.ndarray
 
 def _straight(bench: Workbench, candidate: Candidate) -> Int[np.ndarray, " group"]:
     """Neurons that move the outputs least beyond a linear part, the straightest first."""
-    network = candidate.network
-    if network.activation.kinds:
+    if candidate.network.activation.kinds:
         return np.array([], int)
-    first, last = network.layers
-    values = bench.training.inputs @ first.weight.T
-    values -= values.mean(axis=0)
-    given = bench.features(network)
-    given -= given.mean(axis=0)
-    size = np.maximum(np.sum(values**2, axis=0), np.finfo(float).tiny)
-    given -= values * (np.sum(values * given, axis=0) / size)
-    moves = given.std(axis=0) * np.linalg.norm(last.weight, axis=0)
-    moves[~candidate.present] = np.inf
-    straight = moves <= STRAIGHT * np.median(moves[candidate.present])
-    return np.argsort(moves)[: min(MOST_STRAIGHT, int(straight.sum()))]
+    moves = bends(bench, candidate)
+    count = int(np.sum(moves <= straight(moves)))
+    return np.argsort(moves)[: min(MOST_STRAIGHT, count)]
 
 
 def _fused(

@@ -29,18 +29,20 @@ def thin(
     Args:
         bench: Where costs are measured.
         candidate: What to thin out; its output weights are taken as they are.
-        ceiling: Mean squared error of ordinary samples up to which neurons are lost.
+        ceiling: Mean squared error of ordinary samples up to which neurons are lost; that of all
+            may rise as much, or neurons would go that few samples show.
     """
     remains = _Remains.of(bench, candidate)
+    most = ceiling * remains.whole / remains.error if remains.error > 0.0 else np.inf
     removals: list[Removal] = []
     while remains.count > 1:
         fewer = remains.without_cheapest()
-        if not fewer.error <= ceiling:
+        if not (fewer.error <= ceiling and fewer.whole <= most):
             break
         remains = fewer
         reason = "the others made up for it within a few steps"
         removals.append(Removal(remains.count, reason, remains.error))
-    return remains.candidate(candidate), tuple(removals)
+    return (remains.candidate(candidate) if removals else candidate), tuple(removals)
 
 
 @dataclass(frozen=True)
@@ -91,6 +93,11 @@ class _Remains:
     def error(self) -> float:
         """Mean squared error of ordinary samples."""
         return error_of(self.residual)
+
+    @property
+    def whole(self) -> float:
+        """Mean squared error of all samples."""
+        return float(np.mean(self.residual**2))
 
     def without_cheapest(self) -> "_Remains":
         """The same without the neuron whose loss moves the outputs least."""

@@ -8,6 +8,7 @@ few are needed.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import jax.numpy as jnp
 import numpy as np
@@ -38,15 +39,15 @@ class Vacancy:
     Attributes:
         extended: Inputs of some samples, with a one.
         basis: Orthonormal, spans what the others give there.
+        left: What they leave of the targets.
         way: That direction, of length one.
-        target: What they leave along it.
         activation: That of the neuron.
     """
 
     extended: Float[np.ndarray, "samples inputs_and_bias"]
     basis: Float[np.ndarray, "samples others"]
+    left: Float[np.ndarray, "samples outputs"]
     way: Float[np.ndarray, " outputs"]
-    target: Float[np.ndarray, " samples"]
     activation: Activation
 
     @classmethod
@@ -73,13 +74,28 @@ class Vacancy:
         along = np.linalg.svd(left, full_matrices=False)[2][0] if way is None else way
         along = along / np.linalg.norm(along)
         extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
-        return cls(extended, basis, along, left @ along, network.activation)
+        return cls(extended, basis, left, along, network.activation)
+
+    @cached_property
+    def target(self) -> Float[np.ndarray, " samples"]:
+        """What the others leave along the direction."""
+        return self.left @ self.way
+
+    def given(
+        self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
+    ) -> Float[np.ndarray, "samples neurons"]:
+        """What neurons with these input vectors give."""
+        return self._at(self.activation.function, self.extended @ vectors.T)
+
+    def own(self, given: Float[np.ndarray, "samples ..."]) -> Float[np.ndarray, "samples ..."]:
+        """What of it the others cannot make up for."""
+        return given - self.basis @ (self.basis.T @ given)
 
     def errors(
         self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
     ) -> Float[np.ndarray, " neurons"]:
         """Mean squared error that each neuron leaves by itself."""
-        given = self._own(self._at(self.activation.function, self.extended @ vectors.T))
+        given = self.own(self.given(vectors))
         size = np.maximum(np.sum(given**2, axis=0), np.finfo(float).tiny)
         return (self.target @ self.target - (self.target @ given) ** 2 / size) / len(self.target)
 
@@ -112,22 +128,18 @@ class Vacancy:
     ) -> tuple[Float[np.ndarray, "unknowns unknowns"], Float[np.ndarray, " unknowns"]]:
         """Those of a change of the vector, with the weights that it is read by eliminated."""
         values = self.extended @ vector
-        given = self._own(self._at(self.activation.function, values))
+        given = self.own(self._at(self.activation.function, values))
         size = max(np.linalg.norm(given), np.finfo(float).tiny)
         given /= size
         read = self.target @ given
         slopes = self._at(self.activation.derivative, values) * (read / size)
-        slopes = self._own(self.extended * slopes[:, None])
+        slopes = self.own(self.extended * slopes[:, None])
         slopes -= np.outer(given, given @ slopes)
         return slopes.T @ slopes, slopes.T @ (self.target - read * given)
-
-    def _own(self, given: Float[np.ndarray, "samples ..."]) -> Float[np.ndarray, "samples ..."]:
-        """What the others cannot make up for."""
-        return given - self.basis @ (self.basis.T @ given)
 
     @staticmethod
     def _at(
         function: Callable[[Array], Array], values: Float[np.ndarray, "samples ..."]
     ) -> Float[np.ndarray, "samples ..."]:
         with double():
-            return np.asarray(function(jnp.asarray(values)))
+            return np.array(function(jnp.asarray(values)))

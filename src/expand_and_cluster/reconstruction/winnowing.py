@@ -24,6 +24,7 @@ from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.fusing import fuse, fuse_straight
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
+from expand_and_cluster.reconstruction.splitting import split
 from expand_and_cluster.reconstruction.thinning import thin
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -47,25 +48,27 @@ STEEP = 0.3
 
 @dataclass(frozen=True)
 class _Trial:
-    """A way of losing neurons that steps may undo.
+    """A change of the neurons that is undone where steps do not make up for it.
 
     Attributes:
-        lose: What loses them, given the mean squared error at most.
+        change: What changes them, given the mean squared error at most; the candidate itself
+            where there is nothing to change.
         rise: That error, in units of the one before.
         later: Fall of the error after which it is tried again where it failed.
     """
 
-    lose: Callable[[Workbench, Candidate, float], tuple[Candidate, tuple[Removal, ...]]]
+    change: Callable[[Workbench, Candidate, float], tuple[Candidate, tuple[Removal, ...]]]
     rise: float
     later: float
 
 
 # Boldly after steep steps, otherwise with care, or some of the teacher's neurons are among them and
-# others have to stand in for these. Straight ones stand in for one that no step finds.
+# others have to stand in for these. Straight ones stand in for one that no step finds, or help one
+# that stands in for two.
 CAREFUL = 2.25
 WITH_CARE = _Trial(thin, CAREFUL, 0.25)
 STEEPLY = (_Trial(thin, 4096.0, 0.01), WITH_CARE)
-SLOWLY = (WITH_CARE, _Trial(fuse_straight, 4096.0, 0.25))
+SLOWLY = (WITH_CARE, _Trial(split, CAREFUL, 0.25), _Trial(fuse_straight, 4096.0, 0.25))
 
 
 def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
@@ -92,9 +95,10 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
         for trial in STEEPLY if steep else SLOWLY:
             if before.loss <= below[trial]:
                 ceiling = min(trial.rise * before.loss, max(MOST, CAREFUL * before.loss))
-                fewer, lost = trial.lose(bench, before, ceiling)
-                anew = _steps(bench, fewer)
-                left = _regained(anew, fewer.loss, before.loss) if lost else None
+                changed, lost = trial.change(bench, before, ceiling)
+                anew = _steps(bench, changed)
+                same = changed is before
+                left = None if same else _regained(anew, changed.loss, before.loss)
                 if left is not None:
                     candidate, steps, removals = left, anew, removals + lost
                     break
