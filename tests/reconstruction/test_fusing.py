@@ -46,6 +46,21 @@ def test_two_neurons_of_the_teacher_that_are_read_alike_stay():
     assert removals == ()
 
 
+def test_a_neuron_that_few_samples_show_stays_beside_one_that_is_read_alike():
+    """One in fifty shows it: ordinary samples would do without."""
+    source = teacher((6, 5, 4), "relu")
+    first, last = source.layers
+    bias, weight = first.bias.copy(), last.weight.copy()
+    bias[1] = -np.quantile(gaussian(2000, 6) @ first.weight[1], 0.98)
+    weight[:, 1] = 1.5 * weight[:, 0]
+    source = source.replace(layers=(Layer(first.weight, bias), Layer(weight, last.bias)))
+    bench = bench_of(source)
+    near = source.input_vectors + 0.05 * np.random.default_rng(0).normal(size=(5, 7))
+    left, removals = fuse(bench, bench.start(near, 8))
+    assert left.width == 5
+    assert removals == ()
+
+
 def test_vectors_of_two_outputs_say_nothing():
     source = teacher((6, 5, 2), "tanh")
     bench = bench_of(source)

@@ -18,7 +18,7 @@ from jaxtyping import Float, Int
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.bending import bends, straight
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.ordinary import ordinary_error
+from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.vacancy import Vacancy
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -39,16 +39,21 @@ FREE, FREED = 1.2, 2.25
 def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate with one neuron for all that are read alike, where that costs next to nothing.
 
+    Neither ordinary samples may say otherwise nor all together: where few show one of two neurons
+    of the teacher that are read alike, these few decide.
+
     Args:
         bench: Where candidates are solved.
         candidate: Neurons with their output weights, and the error of ordinary samples.
     """
     removals: list[Removal] = []
+    whole = whole_error(bench, candidate)
     for group in _parallel(bench, candidate):
         way = np.asarray(candidate.network.layers[1].weight[:, group[0]])
         fused = _fused(bench, candidate, group, way)
-        if fused.loss <= FREE * candidate.loss:
-            candidate = fused
+        left = whole_error(bench, fused)
+        if fused.loss <= FREE * candidate.loss and left <= FREE * whole:
+            candidate, whole = fused, left
             reason = f"{len(group)} neurons with parallel output vectors do what one does"
             removals.append(Removal(candidate.width, reason, candidate.loss))
     return candidate, tuple(removals)

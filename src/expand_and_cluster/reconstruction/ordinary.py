@@ -19,6 +19,12 @@ def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
     return error_of(candidate.network(bench.training.inputs) - bench.training.targets)
 
 
+def whole_error(bench: Workbench, candidate: Candidate) -> float:
+    """Mean squared error of all samples."""
+    residual = candidate.network(bench.training.inputs) - bench.training.targets
+    return float(np.mean(residual**2))
+
+
 def error_of(residual: Float[np.ndarray, "samples outputs"]) -> float:
     """Mean square of ordinary samples."""
     return float(np.mean(residual[ordinary(residual)] ** 2))

@@ -85,9 +85,10 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
     steps = _steps(bench, candidate)
     # What an affine map makes up for at first are also neurons of the teacher's that are linear on
-    # most samples: beside a skip, steps come before anything is lost.
+    # most samples: beside a skip, little is lost before the first steps.
     below = {
-        trial: trial.later * candidate.loss if bench.skip else np.inf for trial in STEEPLY + SLOWLY
+        trial: trial.later * candidate.loss if bench.skip and trial is not WITH_CARE else np.inf
+        for trial in STEEPLY + SLOWLY
     }
     steep, slow = False, 0
     while slow < PATIENCE and not is_over(bench.deadline):
