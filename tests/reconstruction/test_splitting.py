@@ -75,3 +75,14 @@ def test_neurons_stay_beside_a_skip():
     beside = Workbench(bench.training, source.activation, skip=True)
     candidate = beside.start(vectors, 8)
     assert split(beside, candidate, np.inf)[0] is candidate
+
+
+def test_constants_are_no_pair():
+    """Two neurons that never vary bend alike, and span no plane."""
+    _, bench, vectors = between("tanh")
+    constant = np.zeros((2, 7))
+    constant[:, -1] = 0.3, 0.7
+    candidate = bench.start(np.vstack([constant, vectors[2:4]]), 8)
+    left, _ = split(bench, candidate, candidate.loss)
+    assert np.isfinite(left.loss)
+    assert left.loss <= candidate.loss

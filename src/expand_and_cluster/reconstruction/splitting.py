@@ -45,7 +45,7 @@ def split(
         ceiling: Mean squared error of ordinary samples at most.
 
     Returns:
-        The candidate, itself where no neuron is straight or every pair costs more; none is lost.
+        The candidate, itself where no neuron is straight or every pair costs more; nothing is lost.
     """
     # Beside a skip nothing has to make up for what is linear.
     if bench.skip or candidate.network.activation.kinds or candidate.width < 2:
@@ -55,7 +55,9 @@ def split(
     if moves[order[0]] > straight(moves):
         return candidate, ()
     found = (_best_pair(bench, candidate, order[[0, k]]) for k in range(1, len(order)))
-    pair, vectors, _ = min(found, key=lambda one: one[2])
+    pair, vectors, error = min(found, key=lambda one: one[2])
+    if not np.isfinite(error):
+        return candidate, ()
     first, last = candidate.network.layers
     weight, bias = first.weight.copy(), first.bias.copy()
     weight[pair], bias[pair] = vectors[:, :-1], vectors[:, -1]
@@ -105,7 +107,7 @@ def _in_plane(
     mean, spread = values[:, 1].mean(), values[:, 1].std()
     # Two directions of unit variance that are uncorrelated.
     _, size, ways = np.linalg.svd(values - values.mean(axis=0), full_matrices=False)
-    size = np.maximum(size, np.finfo(float).eps * size[0]) / np.sqrt(len(values))
+    size = np.maximum(size, np.finfo(float).eps * max(size[0], 1.0)) / np.sqrt(len(values))
     plane = (ways / size[:, None]) @ vectors
     angles = np.linspace(0.0, 2.0 * np.pi, DIRECTIONS, endpoint=False)
     turned = np.column_stack([np.cos(angles), np.sin(angles)]) @ plane
