@@ -17,9 +17,9 @@ ACTIVATIONS = ["tanh", "sigmoid", "g"]
 
 
 def between(activation: str) -> tuple[Network, Workbench, np.ndarray]:
-    """A teacher of two neurons that bend alike and little; vectors of one between, and a straight.
+    """A teacher with two neurons that bend alike and little, and vectors that stand in for its own.
 
-    Read by vectors of the same length, or the straight one's would have to be that of one of them.
+    The first is straight, the second lies between the two.
     """
     source = teacher((6, 6, 4), activation)
     first, last = source.layers

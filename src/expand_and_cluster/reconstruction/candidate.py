@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from expand_and_cluster.core.network import Layer, Network
 
@@ -52,6 +52,17 @@ class Candidate:
             return self
         order = np.concatenate([np.flatnonzero(self.present), np.flatnonzero(~self.present)])
         return self._arranged(order[:count])
+
+    def with_vectors(
+        self,
+        places: Int[np.ndarray, " some"],
+        vectors: Float[np.ndarray, "some inputs_and_bias"],
+    ) -> Network:
+        """The padded network with other input vectors in these places."""
+        first, last = self.network.layers
+        weight, bias = first.weight.copy(), first.bias.copy()
+        weight[places], bias[places] = vectors[:, :-1], vectors[:, -1]
+        return self.network.replace(layers=(Layer(weight, bias), last))
 
     def _arranged(self, order: Int[np.ndarray, " places"]) -> "Candidate":
         """The neurons of these places, in this order."""

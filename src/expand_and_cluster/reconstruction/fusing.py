@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.bending import bends, straight
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
@@ -51,9 +50,9 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     for group in _parallel(bench, candidate):
         way = np.asarray(candidate.network.layers[1].weight[:, group[0]])
         fused = _fused(bench, candidate, group, way)
-        left = whole_error(bench, fused)
-        if fused.loss <= FREE * candidate.loss and left <= FREE * whole:
-            candidate, whole = fused, left
+        left = ordinary_error(bench, fused)
+        if left <= FREE * candidate.loss and fused.loss <= FREE * whole:
+            candidate, whole = replace(fused, loss=left), fused.loss
             reason = f"{len(group)} neurons with parallel output vectors do what one does"
             removals.append(Removal(candidate.width, reason, candidate.loss))
     return candidate, tuple(removals)
@@ -75,6 +74,7 @@ def fuse_straight(
     found: tuple[Candidate, tuple[Removal, ...]] = (candidate, ())
     for count in range(2, len(group) + 1):
         fused = _fused(bench, candidate, group[:count])
+        fused = replace(fused, loss=ordinary_error(bench, fused))
         if not fused.loss <= ceiling:
             break
         reason = f"{count} neurons that hardly bend do what one does"
@@ -118,16 +118,19 @@ def _fused(
     group: Int[np.ndarray, " group"],
     way: Float[np.ndarray, " outputs"] | None = None,
 ) -> Candidate:
-    """The candidate with one neuron in the place of these, looked for along `way`."""
+    """The candidate with one neuron in the place of these, looked for along `way`.
+
+    Its error is that of all samples.
+    """
     network, present = candidate.network, candidate.present.copy()
     present[group] = False
-    first, last = network.layers
     vacancy = Vacancy.of(bench, candidate, present, way)
     vectors = network.input_vectors[group]
     slopes = network.activation.derivative(jnp.asarray(vacancy.extended @ vectors.T))
+    read = vacancy.way @ network.layers[1].weight[:, group]
     # The mean gradient of what several neurons give is that of the one they stand in for, or, where
     # that one hardly bends, of its mirror image.
-    gradient = (vacancy.way @ last.weight[:, group] * np.mean(np.asarray(slopes), axis=0)) @ vectors
+    gradient = (read * np.mean(np.asarray(slopes), axis=0)) @ vectors
     directions = [gradient, *vectors]
     if network.activation.symmetry.flip is None:
         directions.append(-gradient)
@@ -137,11 +140,8 @@ def _fused(
         starts.append(scaled[np.argmin(vacancy.errors(scaled))])
     best = np.argsort(vacancy.errors(np.array(starts)))[:STARTS]
     vector, _ = min((vacancy.fitted(starts[k]) for k in best), key=lambda found: found[1])
-    weight, bias = first.weight.copy(), first.bias.copy()
-    weight[group[0]], bias[group[0]] = vector[:-1], vector[-1]
     present[group[0]] = True
-    fused = bench.solve_outputs(network.replace(layers=(Layer(weight, bias), last)), present)
-    return replace(fused, loss=ordinary_error(bench, fused))
+    return bench.solve_outputs(candidate.with_vectors(group[:1], vector[None]), present)
 
 
 def _scaled(

@@ -16,13 +16,16 @@ ORDINARY = 0.9
 
 def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
     """Mean squared error of ordinary samples."""
-    return error_of(candidate.network(bench.training.inputs) - bench.training.targets)
+    return error_of(_residual(bench, candidate))
 
 
 def whole_error(bench: Workbench, candidate: Candidate) -> float:
     """Mean squared error of all samples."""
-    residual = candidate.network(bench.training.inputs) - bench.training.targets
-    return float(np.mean(residual**2))
+    return float(np.mean(_residual(bench, candidate) ** 2))
+
+
+def _residual(bench: Workbench, candidate: Candidate) -> Float[np.ndarray, "samples outputs"]:
+    return candidate.network(bench.training.inputs) - bench.training.targets
 
 
 def error_of(residual: Float[np.ndarray, "samples outputs"]) -> float:

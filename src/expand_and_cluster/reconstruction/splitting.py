@@ -15,7 +15,6 @@ from dataclasses import replace
 import numpy as np
 from jaxtyping import Float, Int
 
-from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.bending import bends, beyond_linear, straight
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
@@ -58,11 +57,7 @@ def split(
     pair, vectors, error = min(found, key=lambda one: one[2])
     if not np.isfinite(error):
         return candidate, ()
-    first, last = candidate.network.layers
-    weight, bias = first.weight.copy(), first.bias.copy()
-    weight[pair], bias[pair] = vectors[:, :-1], vectors[:, -1]
-    network = candidate.network.replace(layers=(Layer(weight, bias), last))
-    parted = bench.solve_outputs(network, candidate.present)
+    parted = bench.solve_outputs(candidate.with_vectors(pair, vectors), candidate.present)
     parted = replace(parted, loss=ordinary_error(bench, parted))
     return (parted if parted.loss <= ceiling else candidate), ()
 

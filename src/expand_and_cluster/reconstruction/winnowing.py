@@ -8,9 +8,11 @@ more. So neurons are lost boldly as soon as steps are good, on trial up to many 
 stands where a few steps bring the error back, and is undone where these come to nothing.
 
 Several neurons that stand in for one of the teacher's are made one: after every step those that are
-read alike, and on trial those that hardly bend (see `fusing`).
+read alike, and on trial those that hardly bend (see `fusing`). One that bends for two of the
+teacher's becomes two, on trial, too (see `splitting`).
 
-All errors here are those of ordinary samples.
+All errors here are those of ordinary samples; what only all samples together would miss is not lost
+either (see `thinning` and `fusing`).
 """
 
 from collections.abc import Callable, Iterator
