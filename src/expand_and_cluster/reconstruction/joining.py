@@ -5,7 +5,6 @@ from jaxtyping import Float
 from scipy.spatial.distance import squareform
 
 from expand_and_cluster.clusters.dissimilarity import pairwise, unit_vectors
-from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
@@ -86,8 +85,8 @@ def _pre_activations(
 def _joined(bench: Workbench, candidate: Candidate, one: int, other: int) -> Candidate | None:
     """The candidate with the first at the mean of both, and the other absent."""
     network = candidate.network
-    first, last = network.layers
     symmetry = network.activation.symmetry
+    last = network.layers[1]
     vectors, weights = network.input_vectors[[one, other]], last.weight[:, [one, other]].T
     if symmetry.homogeneity is not None:
         length = np.linalg.norm(vectors, axis=1, keepdims=True)
@@ -101,8 +100,8 @@ def _joined(bench: Workbench, candidate: Candidate, one: int, other: int) -> Can
     if size <= LEFT**2 * float(np.sum(weights**2)):
         return None
     vector = (weights @ whole) @ vectors / size
-    weight, bias = first.weight.copy(), first.bias.copy()
-    weight[one], bias[one] = vector[:-1], vector[-1]
     present = candidate.present.copy()
     present[other] = False
-    return bench.solve_outputs(network.replace(layers=(Layer(weight, bias), last)), present)
+    return bench.solve_outputs(
+        candidate.with_vectors(np.array([one]), np.asarray(vector)[None]), present
+    )
