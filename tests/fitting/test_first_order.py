@@ -1,4 +1,5 @@
 import time
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -118,6 +119,24 @@ def test_a_student_that_breaks_down_later_keeps_its_best_weights():
     np.testing.assert_array_equal(
         fit.students.layers[0].weight[0], _float32(ensemble((4, 8, 2), 1), 0)
     )
+
+
+def test_the_last_weights_are_kept_where_they_are_asked_for():
+    """From an exact start every step is one for the worse; one that breaks down keeps the start."""
+    inputs, targets = imitation((4, 3, 2), 300)
+    students = ensemble((4, 8, 2), 1)
+    exact = students.student(0)(inputs)
+    taught = AdamSettings(learning_rate=1e-2, batch_size=64, epochs=3)
+    best = fit_adam(students, inputs, exact, settings=taught)
+    np.testing.assert_array_equal(best.students.layers[0].weight[0], _float32(students, 0))
+    last = fit_adam(students, inputs, exact, settings=replace(taught, keep="last"))
+    found = last.students.student(0)
+    assert not np.any(found.layers[0].weight == _float32(students, 0))
+    assert last.losses[0] == pytest.approx(np.mean((found(inputs) - exact) ** 2), rel=1e-9)
+    assert last.losses[0] > best.losses[0]
+    broken = AdamSettings(learning_rate=1e19, batch_size=64, epochs=4, keep="last")
+    fit = fit_adam(students, inputs, targets, settings=broken)
+    np.testing.assert_array_equal(fit.students.layers[0].weight[0], _float32(students, 0))
 
 
 def test_each_student_stops_at_the_target():
@@ -275,6 +294,7 @@ def test_the_same_shapes_compile_once():
         ({"epochs": -1}, "epochs"),
         ({"seconds": 0.0}, "seconds"),
         ({"factor": 1.0}, "factor"),
+        ({"keep": "first"}, "keep"),
     ],
 )
 def test_settings_that_make_no_sense_are_refused(changes, message):

@@ -281,3 +281,35 @@ def test_weights_change_nothing_about_an_exact_solution(problem):
     settings = GaussNewtonSettings(target=1e-29, robust=0.9)
     found = run(descent_of(nearby(source), inputs, targets, settings))
     np.testing.assert_allclose(flattened(found.network()), flattened(source), atol=EXACT * 10)
+
+
+def test_a_ridge_changes_nothing_about_an_exact_solution(problem):
+    """It vanishes with the error, and with it what it does to output weights."""
+    source, inputs, targets = problem
+    settings = GaussNewtonSettings(target=1e-29, ridge=1e-2)
+    found = run(descent_of(nearby(source), inputs, targets, settings))
+    np.testing.assert_allclose(flattened(found.network()), flattened(source), atol=EXACT * 10)
+
+
+def drifted(shift):
+    """Softplus neurons; two of a start are shifted to where softplus is an exponential."""
+    source = teacher((4, 4, 3), "softplus")
+    inputs = gaussian(SAMPLES, 4)
+    start = nearby(source, 0.1)
+    first, last = start.layers
+    bias = first.bias - shift * np.array([1.0, 1.0, 0.0, 0.0])
+    skip = Layer(np.zeros((3, 4)), np.zeros(3))
+    start = start.replace(layers=(Layer(first.weight, bias), last), skip=skip)
+    return source, start, inputs
+
+
+def test_a_ridge_leads_back_from_the_exponential_tail():
+    """One step does; the same step without a ridge leaves a neuron out there."""
+    source, start, inputs = drifted(9.0)
+    farthest = {}
+    for ridge in (0.0, 1e-2):
+        settings = GaussNewtonSettings(steps=1, ridge=ridge)
+        found = run(descent_of(start, inputs, source(inputs), settings))
+        farthest[ridge] = found.network().layers[0].bias.min()
+    assert farthest[0.0] < -8.0
+    assert farthest[1e-2] > -2.0

@@ -15,6 +15,7 @@ from expand_and_cluster.fitting.projection import (
     cauchy_weights,
     evaluate,
     frame_of,
+    median_square,
     network_at,
     slopes_gradient,
 )
@@ -188,6 +189,47 @@ def test_gradient_is_that_of_the_dense_jacobian(outputs):
         gradient = np.asarray(slopes_gradient(point, frame))
     wanted = reduced(found, inputs, targets).gradient.reshape(5, 5) @ np.asarray(frame.root)
     np.testing.assert_allclose(gradient, wanted, rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.usefixtures("blocks")
+@pytest.mark.parametrize("skip", [False, True])
+def test_a_ridge_holds_the_neurons_and_nothing_else(skip):
+    """Output weights are those of the normal equations; the loss includes what they cost."""
+    network, inputs, targets = problem("softplus")
+    frame = frame_of(inputs, targets, skip=skip)._replace(ridge=jnp.asarray(0.3))
+    point = point_at(network, frame)
+    extended = np.hstack([inputs, np.ones((SAMPLES, 1))])
+    fixed = extended if skip else extended[:, -1:]
+    design = np.hstack([FUNCTIONS["softplus"](extended @ network.input_vectors.T), fixed])
+    held = np.diag([0.3] * 5 + [0.0] * fixed.shape[1])
+    wanted = np.linalg.solve(design.T @ design / SAMPLES + held, design.T @ targets / SAMPLES)
+    np.testing.assert_allclose(point.outputs, wanted, rtol=1e-5, atol=1e-6)
+    cost = 0.3 * np.sum(wanted[:5] ** 2) / 3
+    error = np.mean((design @ wanted - targets) ** 2)
+    assert float(point.loss) == pytest.approx(error + cost, rel=1e-6)
+
+
+def test_gradient_is_the_slope_of_the_loss_with_a_ridge():
+    network, inputs, targets = problem("softplus")
+    frame = frame_of(inputs, targets)._replace(ridge=jnp.asarray(0.3))
+    root, step = np.asarray(frame.root), 1e-5
+    with double():
+        gradient = np.asarray(slopes_gradient(point_at(network, frame), frame))
+    move = np.random.default_rng(0).normal(size=gradient.shape)
+    ends = [
+        float(point_at(network, frame, vectors=network.input_vectors + end @ root.T).loss)
+        for end in (step * move, -step * move)
+    ]
+    slope = (ends[0] - ends[1]) / (2.0 * step) * 3 / 2
+    assert np.sum(gradient * move) == pytest.approx(slope, rel=1e-6)
+
+
+def test_the_median_is_that_of_neurons_that_are_present():
+    outputs = np.array([[3.0, 4.0], [100.0, 0.0], [1.0, 0.0], [0.0, 2.0], [7.0, 7.0]])
+    present = np.array([1.0, 0.0, 1.0, 1.0])
+    with double():
+        found = median_square(jnp.asarray(outputs), jnp.asarray(present))
+    assert float(found) == 4.0
 
 
 def test_cauchy_weights_are_those_of_the_formula():

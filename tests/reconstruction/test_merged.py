@@ -1,11 +1,13 @@
 """The student that is made of all: trained on, kept, and given as it was kept."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.checkpoint import Checkpoint
-from expand_and_cluster.core.progress import silent
+from expand_and_cluster.core.progress import Progress, silent
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.starts import SearchSettings
@@ -47,3 +49,31 @@ def test_it_comes_nearer_and_is_trained_once(activation, tmp_path):
     assert after < 0.3 * before
     assert bench.start(found, 6).loss < 0.1 * bench.start(vectors, 6).loss
     np.testing.assert_array_equal(trained(), found)
+
+
+def test_new_neurons_are_trained_past_a_start_that_is_nearly_exact(tmp_path):
+    """All but one neuron are in their places: what is given is what training ended with."""
+    source = teacher((6, 4, 3), "softplus")
+    inputs = gaussian(2000, 6)
+    data = TrainingData(inputs, source(inputs))
+    bench = Workbench(data, source.activation, skip=True)
+    vectors = np.vstack([source.input_vectors, np.random.default_rng(0).normal(size=(2, 7))])
+    stages = []
+
+    def told(progress: Progress) -> None:
+        stages.append(progress.stage)
+
+    found = train_merged(
+        vectors,
+        bench,
+        data,
+        replace(SETTINGS, steps=100),
+        seconds=None,
+        memory=Memory(Checkpoint(tmp_path), "merged-0", source.activation),
+        report=told,
+        deadline=None,
+        new=True,
+    )
+    assert set(stages) == {"train new neurons"}
+    # Rounding alone does not move so far.
+    assert np.abs(found - vectors).max() > 1e-4

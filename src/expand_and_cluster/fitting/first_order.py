@@ -65,6 +65,8 @@ class AdamSettings:
             this share of the first.
         target: Mean squared error at which a student is done. Float32 rarely reaches less
             than 1e-12.
+        keep: Which weights are a student's result: "best" are those of its lowest loss, "last" the
+            last ones, where what it begins with is good and has to get worse first.
     """
 
     learning_rate: float = 3e-3
@@ -77,6 +79,7 @@ class AdamSettings:
     factor: float = 0.5
     smallest_scale: float = 1e-4
     target: float = 0.0
+    keep: Literal["best", "last"] = "best"
 
 
 def fit_adam(
@@ -110,7 +113,7 @@ def fit_adam(
             schedule that would end later is made to end then.
 
     Returns:
-        Each student at the weights of its lowest loss.
+        Each student at the weights of its lowest loss, or at its last ones (`settings.keep`).
 
     Raises:
         InvalidInputError: A setting makes no sense.
@@ -152,7 +155,8 @@ def fit_adam(
             total = int(paced.epochs) if paced.pace > 0 else None  # as long as it is known
             report(Progress(stage, int(state.step) // batches, total, losses))
     complete = clock.schedule_is_over() or int(state.step) >= epochs * batches
-    return _fit(state, inputs, targets, StopReason.STEPS if complete else StopReason.TIME)
+    unfinished = StopReason.STEPS if complete else StopReason.TIME
+    return _fit(state, inputs, targets, unfinished, settings.keep)
 
 
 class _Clock:
@@ -265,18 +269,24 @@ def _fit(
     inputs: Float[np.ndarray, "samples inputs"],
     targets: Float[np.ndarray, "samples outputs"],
     unfinished: StopReason,
+    keep: str,
 ) -> Fit:
-    """Each student at its last weights or the best ones measured, whichever are better."""
+    """Each student at its last weights or the best ones measured, whichever are better.
+
+    Where the last ones are to be kept, the others count only if these are no numbers.
+    """
     evaluations = int(state.evaluations)
     points = np.asarray(state.points)[:evaluations]
     chosen = state.best.at_rest()
     with double():
         data = in_blocks(inputs, targets, dtype=np.float64)
         losses = np.array(_losses_of(chosen, data))
-        if points[-1] < int(state.step):  # else the last weights are the best, or were measured
+        # Otherwise the last weights are the best, or were measured.
+        if keep == "last" or points[-1] < int(state.step):
             now = state.students.at_rest()
             losses_now = np.asarray(_losses_of(now, data))
-            better = losses_now < losses  # False where either is NaN
+            # False where either is NaN.
+            better = np.isfinite(losses_now) if keep == "last" else losses_now < losses
             chosen = jax.tree.map(
                 lambda a, b: np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b), now, chosen
             )
@@ -303,6 +313,8 @@ def _check(settings: AdamSettings) -> None:
         raise InvalidInputError(
             f"schedule must be 'cosine' or 'plateau', not {settings.schedule!r}."
         )
+    if settings.keep not in ("best", "last"):
+        raise InvalidInputError(f"keep must be 'best' or 'last', not {settings.keep!r}.")
     for name in ("learning_rate", "batch_size", "epochs", "steps", "seconds", "patience"):
         value = getattr(settings, name)
         if value is not None and not value > 0:

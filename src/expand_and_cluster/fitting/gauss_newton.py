@@ -24,6 +24,11 @@ lies in a few directions, which a few iterations at the new point undo: a second
 samples may count less (`GaussNewtonSettings.robust`): Cauchy's weights, chosen anew for every step
 (iteratively reweighted least squares; Holland & Welsch 1977). An exact solution is one for any
 weights, and the others come to it meanwhile.
+
+A neuron of an activation that falls off like an exponential can drift to where it is one, on
+nearly all samples: a smaller bias is then made up for by larger output weights, and no error says
+how far is too far, while its own shape is lost. A ridge on output weights that vanishes with the
+error (`GaussNewtonSettings.ridge`; Hoerl & Kennard 1970) leads back from there.
 """
 
 import time
@@ -50,6 +55,7 @@ from expand_and_cluster.fitting.projection import (
     Point,
     cauchy_weights,
     evaluate,
+    median_square,
     network_at,
     slopes_gradient,
 )
@@ -95,6 +101,9 @@ class GaussNewtonSettings:
         robust: Share of the samples whose errors are ordinary; one whose error is far beyond
             theirs counts less. The loss is then the weighted one, with the weights of the last
             step. None: all samples count alike.
+        ridge: Penalty of the squares of the output weights, in units of the loss: what neurons
+            would cost if all were read by weights of median length. Chosen anew for every step; the
+            loss includes it. It shrinks output weights by about as much as it hides of the error.
     """
 
     steps: int = 30
@@ -106,6 +115,7 @@ class GaussNewtonSettings:
     single: bool = True
     own: bool = False
     robust: float | None = None
+    ridge: float = 0.0
 
 
 class GaussNewton:
@@ -201,8 +211,8 @@ class GaussNewton:
 
     def _advance(self) -> tuple[bool, float]:
         """Solve for one step and take it if the loss falls; whether it did, and from where."""
-        if self.settings.robust is not None:
-            self._weigh(self.settings.robust)
+        if self.settings.robust is not None or self.settings.ridge > 0.0:
+            self._weigh()
         chosen, before, before_solving = self.settings, self.loss, self.iterations
         curvature = self._curvature(self._point)
         shape = self._preconditioner(curvature)
@@ -243,20 +253,21 @@ class GaussNewton:
         self.history.append((self.step, self.loss))
         return accepted, before
 
-    def _weigh(self, quantile: float) -> None:
-        """Let samples with large errors count less in the next step.
+    def _weigh(self) -> None:
+        """Choose what samples with large errors, and output weights, count in the next step.
 
         Own coordinates stay those of all samples alike: few count less, and measuring moments anew
         takes as long as a third of a step's iterations.
         """
         with double():
-            weights = cauchy_weights(
-                self._point.residual,
-                self._whole.weights,
-                jnp.asarray(quantile),
-                jnp.asarray(FAR),
-            )
-            self._frame = self._whole._replace(weights=weights)
+            weights = self._whole.weights
+            if self.settings.robust is not None:
+                quantile = jnp.asarray(self.settings.robust)
+                weights = cauchy_weights(self._point.residual, weights, quantile, jnp.asarray(FAR))
+            size = median_square(self._point.outputs, self._present) * self.width
+            error = jnp.sum(weights[:, :, None] * self._point.residual**2)
+            ridge = self.settings.ridge * error / jnp.maximum(size, jnp.finfo(size.dtype).tiny)
+            self._frame = self._whole._replace(weights=weights, ridge=ridge)
             self._point = evaluate(
                 self._vectors, self._present, self._frame, self._network.activation
             )

@@ -211,7 +211,7 @@ def _unmatched(point: Point, frame: Frame) -> Float[Array, "directions direction
     weighted, directions = point.features * frame.weights[:, :, None], frame.root.shape[1]
     start = jnp.zeros((weighted.shape[-1], directions), weighted.dtype)
     cross = jax.lax.scan(add, start, (weighted, frame.white))[0]
-    factor = features_factor(point.features, weighted)
+    factor = features_factor(point.features, weighted, jnp.zeros(weighted.shape[-1]))
     matched = jsl.solve_triangular(factor, cross, lower=True)
     values, vectors = jnp.linalg.eigh(jnp.eye(directions) - matched.T @ matched)
     root = (vectors * jnp.sqrt(jnp.maximum(values, 0.0))) @ vectors.T

@@ -64,6 +64,7 @@ class Frame(NamedTuple):
         fixed: Features of the output that do not move: ones, preceded by the inputs for a skip.
         root: Maps inputs to their uncorrelated coordinates, and moves back to input vectors.
         differences: What turns values on rows into what is fitted.
+        ridge: What the squares of the neurons' output weights add to the squared error.
     """
 
     inputs: Float[Array, "blocks rows size"]
@@ -73,6 +74,7 @@ class Frame(NamedTuple):
     fixed: Float[Array, "blocks rows fixed"]
     root: Float[Array, "size directions"]
     differences: Differences
+    ridge: Float[Array, ""]
 
 
 class Point(NamedTuple):
@@ -84,9 +86,9 @@ class Point(NamedTuple):
             features, less their means, which it makes up for: nothing else changes, but each
             neuron's own curvature is then what is left of it.
         outputs: Least-squares weights of all features.
-        factor: Cholesky factor of the features' second moments.
+        factor: Cholesky factor of the features' second moments, ridge included.
         residual: Output minus target.
-        loss: Mean squared error over samples and outputs.
+        loss: Mean squared error over samples and outputs, and the ridge's share.
     """
 
     features: Float[Array, "blocks rows features"]
@@ -158,6 +160,7 @@ def frame_of(
                 jnp.asarray(laid_out(compared)),
                 jnp.asarray(laid_out(factor)),
             ),
+            jnp.asarray(0.0),
         )
 
 
@@ -202,25 +205,33 @@ def evaluate(
     if frame.fixed.shape[-1] > 1:
         slopes = slopes - jnp.einsum("br,brk->k", frame.weights, slopes)
     weighted = features * frame.weights[:, :, None]
-    factor = features_factor(features, weighted)
+    held = jnp.where(jnp.arange(features.shape[-1]) < len(vectors), frame.ridge, 0.0)
+    factor = features_factor(features, weighted, held)
     outputs = jnp.zeros((len(factor), frame.targets.shape[-1]))
     # What is left is computed from the features themselves, so that each pass gains the digits
     # that the Gram matrix lost.
     for _ in range(1 + REFINEMENTS):
         left = frame.targets - features @ outputs
-        outputs = outputs + jsl.cho_solve((factor, True), jnp.einsum("brf,bro->fo", weighted, left))
+        pull = jnp.einsum("brf,bro->fo", weighted, left) - held[:, None] * outputs
+        outputs = outputs + jsl.cho_solve((factor, True), pull)
     residual = features @ outputs - frame.targets
-    loss = jnp.sum(frame.weights[:, :, None] * residual**2) / residual.shape[-1]
+    squares = jnp.sum(frame.weights[:, :, None] * residual**2) + jnp.sum(held @ outputs**2)
+    loss = squares / residual.shape[-1]
     return Point(features, slopes, outputs, factor, residual, loss)
 
 
 def features_factor(
-    features: Float[Array, "blocks rows features"], weighted: Float[Array, "blocks rows features"]
+    features: Float[Array, "blocks rows features"],
+    weighted: Float[Array, "blocks rows features"],
+    held: Float[Array, " features"],
 ) -> Float[Array, "features features"]:
-    """Cholesky factor of the features' second moments, `weighted` by each row's share."""
+    """Cholesky factor of the features' second moments, `weighted` by each row's share.
+
+    The ridge by which each weight is `held` is added to their diagonal.
+    """
     gram = jnp.einsum("brf,brg->fg", weighted, features)
     scale = jnp.trace(gram) / gram.shape[0]
-    return jnp.linalg.cholesky(gram + RIDGE * scale * jnp.eye(gram.shape[0]))
+    return jnp.linalg.cholesky(gram + jnp.diag(RIDGE * scale + held))
 
 
 @jax.jit
@@ -245,9 +256,20 @@ def cauchy_weights(
     return counted / jnp.sum(counted) * jnp.sum(weights)
 
 
+def median_square(
+    outputs: Float[Array, "features outputs"], present: Float[Array, " neurons"]
+) -> Float[Array, ""]:
+    """Squared length of the weights by which a neuron is read, the median of those present."""
+    squares = jnp.sum(outputs[: len(present)] ** 2, axis=1)
+    return jnp.nanmedian(jnp.where(present > 0, squares, jnp.nan))
+
+
 @jax.jit
 def slopes_gradient(point: Point, frame: Frame) -> Float[Array, "neurons directions"]:
-    """Gradient of half the squared error (mean over samples) in uncorrelated coordinates."""
+    """Gradient of half the squared error (mean over samples) in uncorrelated coordinates.
+
+    With a ridge, that of half of both: output weights follow, so that it adds nothing of its own.
+    """
     neurons = point.slopes.shape[-1]
 
     def add(total: Array, part: tuple[Any, ...]) -> tuple[Array, None]:

@@ -5,6 +5,8 @@ and with others to spare; alone, it costs a fraction of what the ensemble did. O
 of the students' seconds took it to a quarter of their error.
 """
 
+from dataclasses import replace
+
 import numpy as np
 from jaxtyping import Float
 
@@ -27,6 +29,7 @@ def train_merged(
     memory: Memory,
     report: Reporter,
     deadline: float | None,
+    new: bool = False,
 ) -> Float[np.ndarray, "neurons inputs_and_bias"]:
     """Input vectors after training.
 
@@ -39,20 +42,22 @@ def train_merged(
         memory: Keeps it once it is trained.
         report: Told about progress.
         deadline: `time.monotonic()` after which training stops.
+        new: Whether all but some new neurons are as good as in their places. Steps by small batches
+            would move these about too much, and the error rises before it falls.
     """
     fit = memory.load_all()
     if fit is None:
         network = bench.start(vectors, len(vectors)).compact()
+        batch = None if new else settings.batch_size
+        chosen = first_order_settings(settings.steps, seconds, settings.learning_rate, batch)
         fit = fit_adam(
             Network.stack([network]),
             data.inputs,
             data.targets,
-            settings=first_order_settings(
-                settings.steps, seconds, settings.learning_rate, settings.batch_size
-            ),
+            settings=replace(chosen, keep="last" if new else "best"),
             seed=settings.seed,
             report=report,
-            stage="train the merged student",
+            stage="train new neurons" if new else "train the merged student",
             deadline=deadline,
         )
         memory.save_all(fit)

@@ -9,6 +9,7 @@ from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.prune import Removal, prune
+from expand_and_cluster.reconstruction.renewal import Renew
 from expand_and_cluster.reconstruction.shedding import shed
 from expand_and_cluster.reconstruction.signs import resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -40,6 +41,7 @@ def rebuild(
     activation: Activation | None = None,
     *,
     spare: bool = False,
+    renew: Renew | None = None,
 ) -> Rebuilt:
     """Solve, polish and prune these neurons; then resolve the signs that are still open.
 
@@ -49,10 +51,11 @@ def rebuild(
         capacity: Padded width, at least their number.
         activation: Activation of a layer of these neurons; None for that of the bench.
         spare: Whether a large candidate has neurons beside the teacher's, to be lost on the way.
+        renew: Trains new neurons beside those of such a candidate (see `shed`).
     """
     start = bench.start(vectors, capacity, activation)
     if spare and not bench.dense(start):
-        candidate, removals = shed(bench, start)
+        candidate, removals = shed(bench, start, renew)
         return finish(bench, candidate, removals)
     candidate = bench.polish(start)
     candidate, removals = prune(bench, candidate, sure=True)

@@ -4,6 +4,7 @@ import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +19,8 @@ from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
-from expand_and_cluster.reconstruction.starts import SearchSettings, Start, starts
+from expand_and_cluster.reconstruction.renewal import Renew
+from expand_and_cluster.reconstruction.starts import SearchSettings, starts
 from expand_and_cluster.reconstruction.workbench import MOST_DENSE, Workbench
 from expand_and_cluster.students.training import (
     TrainingData,
@@ -208,10 +210,18 @@ class Search:
         for done, start in enumerate(
             starts(population, fit, self.activation, self.settings, equations=determined)
         ):
-            vectors = self._merged(bench, start, index) if start.filled else start.vectors
+            train = partial(self._trained, bench, index)
+            vectors = train(start.vectors) if start.filled else start.vectors
             self._report(Progress("rebuild", done, None, note=start.source))
             capacity = _capacity(len(vectors), width)
-            rebuilt = rebuild(bench, vectors, capacity, start.activation, spare=start.filled)
+            rebuilt = rebuild(
+                bench,
+                vectors,
+                capacity,
+                start.activation,
+                spare=start.filled,
+                renew=Renew(partial(train, new=True), self.settings.seed),
+            )
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
             rebuilt = self._plain(width, rebuilt)
@@ -223,16 +233,20 @@ class Search:
                 break
         return False
 
-    def _merged(self, bench: Workbench, start: Start, index: int) -> Vectors:
+    def _trained(
+        self, bench: Workbench, index: int, vectors: Vectors, *, new: bool = False
+    ) -> Vectors:
+        """Input vectors of one student made of these, once it is trained (see `train_merged`)."""
         return train_merged(
-            start.vectors,
+            vectors,
             bench,
             self.data,
             self.settings,
             seconds=self._seconds(),
-            memory=Memory(self._checkpoint, f"merged-{index}-{_digest(start)}", self.activation),
+            memory=Memory(self._checkpoint, f"merged-{index}-{_digest(vectors)}", self.activation),
             report=self._report,
             deadline=self._deadline,
+            new=new,
         )
 
     def _gather(self, bench: Workbench, fit: Fit) -> Population:
@@ -312,6 +326,6 @@ def _capacity(neurons: int, width: int) -> int:
     return -(-neurons // step) * step
 
 
-def _digest(start: Start) -> str:
-    """What tells a candidate from others, for the checkpoint."""
-    return hashlib.sha256(start.vectors.tobytes()).hexdigest()[:12]
+def _digest(vectors: Vectors) -> str:
+    """What tells input vectors from others, for the checkpoint."""
+    return hashlib.sha256(vectors.tobytes()).hexdigest()[:12]

@@ -10,6 +10,7 @@ from expand_and_cluster.reconstruction.fusing import FREE
 from expand_and_cluster.reconstruction.joining import join
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
+from expand_and_cluster.reconstruction.renewal import Renew, winnow_with_new
 from expand_and_cluster.reconstruction.winnowing import winnow
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, Workbench
 
@@ -39,10 +40,13 @@ SLOW = 0.5
 ORDINARY, ROUNDS, LONG = (0.9, 0.99, 0.999), 8, 300
 
 
-def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+def shed(
+    bench: Workbench, candidate: Candidate, renew: Renew | None = None
+) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend by Gauss-Newton, and lose after every step what turns out to be to spare.
 
-    Most are lost while the error is large (see `winnow`). Once it no longer falls fast, or is so
+    Most are lost while the error is large (see `winnow`; beside a skip, where neurons that others
+    make up for were never found, see `winnow_with_new`). Once it no longer falls fast, or is so
     small that it hides nothing, those whose removal costs less than a tenth of it are seen to be
     free. On trial, pairs that have come to act as one are joined and other cheap neurons removed:
     they stay so if a few steps bring the error back. A descent that has become slow goes on with
@@ -52,8 +56,13 @@ def shed(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     Args:
         bench: Where candidates are solved and polished.
         candidate: Neurons among which the teacher's are, and others.
+        renew: Trains new neurons beside those that are left, where some are missing; None where
+            there is no way to.
     """
-    candidate, removals = winnow(bench, candidate)
+    if renew is not None and bench.skip:
+        candidate, removals = winnow_with_new(bench, candidate, renew)
+    else:
+        candidate, removals = winnow(bench, candidate)
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:

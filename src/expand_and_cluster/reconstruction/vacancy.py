@@ -133,9 +133,12 @@ class Vacancy:
         given /= size
         read = self.target @ given
         slopes = self._at(self.activation.derivative, values) * (read / size)
-        slopes = self.own(self.extended * slopes[:, None])
-        slopes -= np.outer(given, given @ slopes)
-        return slopes.T @ slopes, slopes.T @ (self.target - read * given)
+        slopes = self.extended * slopes[:, None]
+        # What is left is orthogonal to all of these, so that only the moments have to be freed of
+        # what they make up for.
+        matched = np.column_stack([self.basis, given]).T @ slopes
+        pull = slopes.T @ (self.target - read * given)
+        return slopes.T @ slopes - matched.T @ matched, pull
 
     @staticmethod
     def _at(

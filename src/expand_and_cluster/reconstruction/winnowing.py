@@ -7,9 +7,9 @@ conditions them badly, and once these fit what is left of the error, no single o
 more. So neurons are lost boldly as soon as steps are good, on trial up to many times the error: it
 stands where a few steps bring the error back, and is undone where these come to nothing.
 
-Several neurons that stand in for one of the teacher's are made one: after every step those that are
-read alike, and on trial those that hardly bend (see `fusing`). One that bends for two of the
-teacher's becomes two, on trial, too (see `splitting`).
+Several neurons that stand in for one of the teacher's are made one: after every step (beside a
+skip, after slow ones) those that are read alike, and on trial those that hardly bend (see
+`fusing`). One that bends for two of the teacher's becomes two, on trial, too (see `splitting`).
 
 All errors here are those of ordinary samples; what only all samples together would miss is not lost
 either (see `thinning` and `fusing`).
@@ -38,12 +38,14 @@ MOST = 1e-4
 # One of ordinary samples at which it is time to let in those far off: exact without them,
 # directions that only they show are still wrong.
 ENOUGH = 1e-10
-# Steps that bring the error back at most, the share of the error above which a step is slow, and
-# slow steps in a row after which there are no more.
-STEPS, SLOW, PATIENCE = 3, 0.8, 4
+# Steps that bring the error back at most, and the share of the error above which a step is slow.
+STEPS, SLOW = 3, 0.8
 # Iterations of the first step, and its damping in units of the error.
 SETTINGS = GaussNewtonSettings(iterations=300, own=True, robust=NEAREST)
 DAMPING = 4.0
+# Ridge on output weights beside a skip, in units of the error: neurons drift off there. Not where
+# longer input vectors make up for it.
+RIDGE = 1e-2
 # Share of the error that a step leaves at most where steps are steep.
 STEEP = 0.3
 
@@ -64,21 +66,35 @@ class _Trial:
     later: float
 
 
-# Boldly after steep steps, otherwise with care, or some of the teacher's neurons are among them and
-# others have to stand in for these. Straight ones stand in for one that no step finds, or help one
-# that stands in for two.
-CAREFUL = 2.25
-WITH_CARE = _Trial(thin, CAREFUL, 0.25)
-STEEPLY = (_Trial(thin, 4096.0, 0.01), WITH_CARE)
-SLOWLY = (WITH_CARE, _Trial(split, CAREFUL, 0.25), _Trial(fuse_straight, 4096.0, 0.25))
+@dataclass(frozen=True)
+class Pace:
+    """How neurons to spare are lost, and when to stop.
+
+    Attributes:
+        careful: Rise of the mean squared error that neurons lost with care may cause, or some of
+            the teacher's are among them and others have to stand in for these.
+        bold: The same where steps are steep.
+        patience: Slow steps in a row after which there are no more.
+    """
+
+    careful: float = 2.25
+    bold: float = 4096.0
+    patience: int = 4
 
 
-def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+# Straight neurons stand in for one that no step finds, or help one that stands in for two.
+STRAIGHT = (_Trial(split, Pace.careful, 0.25), _Trial(fuse_straight, 4096.0, 0.25))
+
+
+def winnow(
+    bench: Workbench, candidate: Candidate, pace: Pace = Pace()
+) -> tuple[Candidate, tuple[Removal, ...]]:
     """Descend with samples far off counting less, and lose on the way what costs little.
 
     Args:
         bench: Where candidates are polished.
         candidate: Neurons among which the teacher's are, and others.
+        pace: How neurons are lost, and when to stop.
 
     Returns:
         What is left, with the mean squared error of all samples alike, and what was lost.
@@ -86,18 +102,20 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
     steps = _steps(bench, candidate)
+    with_care = _Trial(thin, pace.careful, 0.25)
+    steeply, slowly = (_Trial(thin, pace.bold, 0.01), with_care), (with_care, *STRAIGHT)
     # What an affine map makes up for at first are also neurons of the teacher's that are linear on
     # most samples: beside a skip, little is lost before the first steps.
     below = {
-        trial: trial.later * candidate.loss if bench.skip and trial is not WITH_CARE else np.inf
-        for trial in STEEPLY + SLOWLY
+        trial: trial.later * candidate.loss if bench.skip and trial is not with_care else np.inf
+        for trial in steeply + slowly
     }
     steep, slow = False, 0
-    while slow < PATIENCE and not is_over(bench.deadline):
+    while slow < pace.patience and not is_over(bench.deadline):
         before = candidate
-        for trial in STEEPLY if steep else SLOWLY:
+        for trial in steeply if steep else slowly:
             if before.loss <= below[trial]:
-                ceiling = min(trial.rise * before.loss, max(MOST, CAREFUL * before.loss))
+                ceiling = min(trial.rise * before.loss, max(MOST, pace.careful * before.loss))
                 changed, lost = trial.change(bench, before, ceiling)
                 anew = _steps(bench, changed)
                 same = changed is before
@@ -111,7 +129,10 @@ def winnow(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
                 break
             left = next(steps, before)
             candidate = left if left.loss < before.loss else before
-        candidate, fused = fuse(bench, candidate)
+        fused: tuple[Removal, ...] = ()
+        # Beside a skip, asking takes as long as a step.
+        if not bench.skip or candidate.loss > SLOW * before.loss:
+            candidate, fused = fuse(bench, candidate)
         if fused:
             steps, removals = _steps(bench, candidate), removals + fused
         slow = 0 if fused or candidate.loss <= SLOW * before.loss else slow + 1
@@ -137,7 +158,9 @@ def _steps(bench: Workbench, candidate: Candidate) -> Iterator[Candidate]:
     """The candidate after every step, with its error; tightened, for steps cost less then."""
     candidate = candidate.tightened()
     damping = min(DAMPING * candidate.loss, SETTINGS.damping)
-    descent = bench.descent(candidate, replace(SETTINGS, damping=damping))
+    symmetry = bench.activation.symmetry
+    ridge = RIDGE if bench.skip and symmetry.homogeneity is None else 0.0
+    descent = bench.descent(candidate, replace(SETTINGS, damping=damping, ridge=ridge))
     for _ in descent.run():
         bench.tell(descent)
         left = Candidate(descent.network(), candidate.present, descent.loss)
