@@ -44,6 +44,8 @@ LARGE = 1e-6
 SETTLED = 1e-2
 # Time that students have at least, of which some is for compiling.
 LEAST_SECONDS = 5.0
+# Share of the time of a first-order fit that new neurons beside known ones have.
+NEW_SHARE = 2.0 / 3.0
 
 Vectors = Float[np.ndarray, "neurons inputs_and_bias"]
 
@@ -136,11 +138,12 @@ class Search:
     def _late(self) -> bool:
         return is_over(self._deadline)
 
-    def _seconds(self) -> float | None:
-        """Time for students whose schedule goes by the clock."""
+    def _seconds(self, part: float = 1.0) -> float | None:
+        """Time, or a part of it, for students whose schedule goes by the clock."""
         if self.settings.share is None or self._deadline is None:
             return None
-        return max(self.settings.share * (self._deadline - time.monotonic()), LEAST_SECONDS)
+        left = self._deadline - time.monotonic()
+        return max(part * self.settings.share * left, LEAST_SECONDS)
 
     def _settled(self, fit: Fit) -> bool:
         return self.settings.given and self.outcome.held_out <= SETTLED * float(np.min(fit.losses))
@@ -242,7 +245,7 @@ class Search:
             bench,
             self.data,
             self.settings,
-            seconds=self._seconds(),
+            seconds=self._seconds(NEW_SHARE if new else 1.0),
             memory=Memory(self._checkpoint, f"merged-{index}-{_digest(vectors)}", self.activation),
             report=self._report,
             deadline=self._deadline,
