@@ -144,6 +144,7 @@ def test_layers_of_relu_are_read_off_kinks_without_a_student(scale):
     assert len(found.curves.codes) == 0
 
 
+@pytest.mark.slow
 def test_a_first_layer_that_saturates_is_read_far_out():
     teacher = untrained((5, 4, 3, 1), "tanh", 1)
     found = recover(

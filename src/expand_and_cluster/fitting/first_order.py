@@ -273,9 +273,9 @@ def _fit(
 ) -> Fit:
     """Each student at its last weights or the best ones measured, whichever are better.
 
-    Where the last ones are to be kept, the others count only if these are no numbers.
+    Where the last ones are to be kept, the others count only for a student that has diverged.
     """
-    evaluations = int(state.evaluations)
+    evaluations, codes = int(state.evaluations), np.asarray(state.codes)
     points = np.asarray(state.points)[:evaluations]
     chosen = state.best.at_rest()
     with double():
@@ -286,12 +286,13 @@ def _fit(
             now = state.students.at_rest()
             losses_now = np.asarray(_losses_of(now, data))
             # False where either is NaN.
-            better = np.isfinite(losses_now) if keep == "last" else losses_now < losses
+            better = losses_now < losses
+            if keep == "last":
+                better = np.isfinite(losses_now) & (codes != DIVERGED)
             chosen = jax.tree.map(
                 lambda a, b: np.where(better.reshape(-1, *[1] * (a.ndim - 1)), a, b), now, chosen
             )
             losses = np.where(better, losses_now, losses)
-    codes = np.asarray(state.codes)
     losses[codes == DIVERGED] = np.inf
     histories = [
         [
