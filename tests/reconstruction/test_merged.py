@@ -52,7 +52,7 @@ def test_it_comes_nearer_and_is_trained_once(activation, tmp_path):
 
 
 def test_new_neurons_are_trained_past_a_start_that_is_nearly_exact(tmp_path):
-    """All but one neuron are in their places: what is given is what training ended with."""
+    """Beside two new ones, all are in their places: given is what training ended with."""
     source = teacher((6, 4, 3), "softplus")
     inputs = gaussian(2000, 6)
     data = TrainingData(inputs, source(inputs))
