@@ -13,16 +13,15 @@ from jax.typing import ArrayLike
 from expand_and_cluster.convolutions_asked import recover_asked
 from expand_and_cluster.convolutions_given import recover_given
 from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.arguments import read_folder, read_progress, whole_number
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InterruptedRecoveryError, InvalidInputError
 from expand_and_cluster.core.progress import Reporter
-from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.samplers import Sampler
-from expand_and_cluster.queries.validation import read_folder, read_progress
 from expand_and_cluster.recovery import Verdict
 
 

@@ -9,13 +9,13 @@ import numpy as np
 
 from expand_and_cluster.convolutions_verdict import judge_channels, judge_the_rest
 from expand_and_cluster.core.activations import Activation
+from expand_and_cluster.core.arguments import whole_number
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
 from expand_and_cluster.core.errors import InvalidInputError, QueryBudgetError
 from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.progress import Reporter
-from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.resolution import Resolution

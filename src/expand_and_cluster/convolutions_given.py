@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activation import Activation
+from expand_and_cluster.core.arguments import positive_number, whole_number
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer
@@ -17,11 +18,9 @@ from expand_and_cluster.core.errors import EacError, InvalidInputError
 from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.progress import Reporter
-from expand_and_cluster.core.whole_number import whole_number
 from expand_and_cluster.fitting.muon import MuonSettings
 from expand_and_cluster.preparation import HELD_OUT, MAX_CLUSTER_ANGLE
 from expand_and_cluster.queries.pairs import QueryPairs, check_informative
-from expand_and_cluster.queries.validation import positive_number
 from expand_and_cluster.reconstruction.shared_search import (
     SharedOutcome,
     SharedSearch,

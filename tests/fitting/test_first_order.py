@@ -12,8 +12,7 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.symmetry import Symmetry
-from expand_and_cluster.fitting import first_order
-from expand_and_cluster.fitting.adam_program import Knobs, Plan
+from expand_and_cluster.fitting import adam_clock
 from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
 from expand_and_cluster.fitting.result import StopReason
 
@@ -201,39 +200,12 @@ def test_a_deadline_before_the_end_of_the_settings_time_is_a_lack_of_time():
     assert fit.stops == (StopReason.TIME, StopReason.TIME)
 
 
-def test_the_clock_moves_the_schedule_to_its_end(monkeypatch):
-    now = 100.0
-    monkeypatch.setattr(first_order.time, "monotonic", lambda: now)
-    clock = first_order._Clock(50.0, deadline=140.0)
-    plan = Plan(batches=10, rows=64, schedule="cosine", factor=0.5)
-    knobs = Knobs(*map(jnp.float32, (1e-3, 0.0, 0, 0.0, 1 << 20, 1 << 20, 0.0, 100, 1e-4)))
-    now = 110.0  # ten seconds went by in compiling
-    clock.record(1)
-    assert clock.moved(knobs, plan) is knobs
-    now = 120.0
-    clock.record(101)
-    moved = clock.moved(knobs, plan)
-    assert float(moved.progress) == pytest.approx(1 / 3)
-    assert int(moved.since) == 101
-    assert float(moved.progress + moved.pace * 200) == pytest.approx(1.0)  # at 10 steps a second
-    assert int(moved.epochs) == 30
-    now = 130.0  # the machine became busy
-    clock.record(151)
-    moved = clock.moved(knobs, plan)
-    assert float(moved.progress) == pytest.approx(2 / 3)
-    assert float(moved.progress + moved.pace * 75) == pytest.approx(1.0)
-    assert clock.left() == first_order.SECONDS_PER_CALL
-    now = 140.0
-    assert clock.left() == 0
-    assert not clock.schedule_is_over()
-
-
 @pytest.mark.parametrize(
     ("epochs", "interval"), [(1, 1), (20, 1), (40, 2), (100, 5), (500, 5), (501, 6), (10_000, 100)]
 )
 def test_evaluations_cost_a_small_share_of_training(epochs, interval):
     inputs, targets = imitation((2, 1, 1), 8)
-    assert first_order._interval(epochs) == interval
+    assert adam_clock.interval(epochs) == interval
     if epochs <= 100:
         settings = AdamSettings(batch_size=8, epochs=epochs)
         fit = fit_adam(ensemble((2, 2, 1), 1), inputs, targets, settings=settings)

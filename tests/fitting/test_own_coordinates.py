@@ -89,9 +89,9 @@ def test_moments_are_what_the_regression_on_the_inputs_leaves(name):
 
 def test_moments_follow_their_neurons_and_only_changed_ones_are_measured_anew(monkeypatch):
     measured = []
-    original = own_coordinates_module._measured
+    original = OwnMoments._measured
     monkeypatch.setattr(
-        own_coordinates_module, "_measured", lambda *args: measured.append(1) or original(*args)
+        OwnMoments, "_measured", lambda *args: measured.append(1) or original(*args)
     )
     with double():
         network = saturated()

@@ -6,8 +6,8 @@ from typing import Literal
 
 import numpy as np
 
+from expand_and_cluster.core.arguments import whole_number
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.core.whole_number import whole_number
 
 Pool = Literal["max", "average"]
 POOLS = ("max", "average")

@@ -8,12 +8,13 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.fitting.adam_clock import EVALUATIONS, UNKNOWN, Clock, Orders, interval
 from expand_and_cluster.fitting.adam_program import (
     AT_TARGET,
     DIVERGED,
@@ -28,11 +29,6 @@ from expand_and_cluster.fitting.adam_program import (
 from expand_and_cluster.fitting.ensemble_error import mean_squared_errors
 from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.fitting.squared_error import Blocks, in_blocks
-
-SECONDS_PER_CALL = 0.5
-EVALUATIONS = 100  # on all pairs, at most, evenly over the epochs
-UNKNOWN = 1 << 30  # epochs of a fit by the clock before its pace is measured
-ORDERS_KEPT = 1 << 20  # sample numbers handed to one call: several epochs if samples are few
 
 _REASONS = {
     AT_TARGET: StopReason.TARGET,
@@ -123,7 +119,7 @@ def fit_adam(
     """
     settings = settings or AdamSettings()
     _check(settings)
-    clock = _Clock(settings.seconds, deadline)
+    clock = Clock(settings.seconds, deadline)
     samples = len(inputs)
     batches = -(-samples // (settings.batch_size or _batch_size(samples)))
     epochs = settings.epochs or max(1, settings.steps // batches)
@@ -142,14 +138,14 @@ def fit_adam(
             jnp.int32(0),
             jnp.float32(0.0 if clock.moves_schedule else 1 / (epochs * batches)),
             jnp.int32(epochs),
-            jnp.int32(_interval(epochs)),
+            jnp.int32(interval(epochs)),
             jnp.float32(settings.target),
             jnp.int32(settings.patience),
             jnp.float32(settings.smallest_scale),
         )
         first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), students)
         state = start(first, data, knobs, plan, EVALUATIONS + 1)
-        for reached, paced in _calls(state, data, knobs, plan, _Orders(seed, samples), clock):
+        for reached, paced in _calls(state, data, knobs, plan, Orders(seed, samples), clock):
             state = reached
             losses = np.sqrt(np.asarray(state.recent, dtype=np.float64))
             total = int(paced.epochs) if paced.pace > 0 else None  # as long as it is known
@@ -159,60 +155,8 @@ def fit_adam(
     return _fit(state, inputs, targets, unfinished, settings.keep)
 
 
-class _Clock:
-    """When to stop, and how far a schedule that the clock moves has come.
-
-    Args:
-        seconds: Time for the fit from now on, or None for a schedule that counts steps.
-        deadline: Value of `time.monotonic()` after which to stop.
-    """
-
-    def __init__(self, seconds: float | None, deadline: float | None) -> None:
-        self.moves_schedule = seconds is not None
-        self._own_end = np.inf if seconds is None else time.monotonic() + seconds
-        self._end = min(self._own_end, np.inf if deadline is None else deadline)
-        self._steps: list[tuple[float, int]] = []  # after the first call, and now
-
-    def left(self) -> float:
-        """Seconds for the next call."""
-        return min(SECONDS_PER_CALL, self._end - time.monotonic())
-
-    def schedule_is_over(self) -> bool:
-        """Whether the time that the settings gave was used, not cut by the deadline."""
-        return self.moves_schedule and time.monotonic() >= self._own_end
-
-    def record(self, step: int) -> None:
-        """Note the step that a call reached."""
-        self._steps = [*self._steps[:1], (time.monotonic(), step)]
-
-    def moved(self, knobs: Knobs, plan: Plan) -> Knobs:
-        """The knobs for the next call: the share of time that is over is the progress."""
-        # The first call compiles: time begins after it, and only the second shows the pace.
-        if not self.moves_schedule or len(self._steps) < 2:
-            return knobs
-        (began, first), (now, step) = self._steps[0], self._steps[-1]
-        whole = max(self._end - began, 1e-9)
-        steps = max((step - first) * whole / (now - began), 1.0)
-        epochs = max(1, int(min(first + steps, UNKNOWN) / plan.batches))
-        return knobs._replace(
-            progress=jnp.float32((now - began) / whole),
-            since=jnp.int32(step),
-            pace=jnp.float32(1 / steps),
-            epochs=jnp.int32(epochs),
-            interval=jnp.int32(_interval(epochs)),
-        )
-
-
-def _interval(epochs: int) -> int:
-    """Epochs from one evaluation to the next.
-
-    An evaluation costs half of an epoch: no more often than every fifth, unless they are few.
-    """
-    return max(-(-epochs // EVALUATIONS), min(5, -(-epochs // 20)))
-
-
 def _calls(
-    state: State, data: Blocks, knobs: Knobs, plan: Plan, orders: "_Orders", clock: _Clock
+    state: State, data: Blocks, knobs: Knobs, plan: Plan, orders: Orders, clock: Clock
 ) -> Iterator[tuple[State, Knobs]]:
     """States after calls of about half a second, so that a user can interrupt between them."""
     step, most = 0, 1
@@ -233,26 +177,6 @@ def _calls(
         most = int(np.clip(rate * left, 1, 8 * most))
         clock.record(step)
         yield state, knobs
-
-
-class _Orders:
-    """The order of the samples in every epoch, from the seed and the epoch alone."""
-
-    def __init__(self, seed: int, samples: int) -> None:
-        self.seed, self.samples = seed, samples
-        self.epochs = max(1, min(64, ORDERS_KEPT // samples))
-        self.first = -1
-        self.rows = np.zeros((0, samples), dtype=np.int32)
-
-    def around(self, epoch: int) -> tuple[int, Int[np.ndarray, "epochs samples"]]:
-        """The first epoch of the group that holds `epoch`, and the orders of that group."""
-        first = epoch // self.epochs * self.epochs
-        if first != self.first:
-            epochs = range(first, first + self.epochs)
-            generators = [np.random.default_rng((self.seed, e)) for e in epochs]
-            orders = [generator.permutation(self.samples) for generator in generators]
-            self.first, self.rows = first, np.array(orders, dtype=np.int32)
-        return self.first, self.rows
 
 
 def _batch_size(samples: int) -> int:

@@ -96,6 +96,22 @@ class OwnCoordinates(NamedTuple):
         return jnp.einsum("kij,ki->kj", self.inverse, half) * self.held[:, None]
 
 
+class _Measured(NamedTuple):
+    """Moments of one neuron.
+
+    Attributes:
+        own: Second moments of the inputs weighted by its squared slopes, or what of them is not
+            linear in the inputs.
+        mean: Mean diagonal of the same with nothing taken off.
+        linear: Regression of the inputs weighted by its slopes on the inputs; None where neurons
+            are not coupled.
+    """
+
+    own: Float[np.ndarray, "directions directions"]
+    mean: np.floating
+    linear: Float[np.ndarray, "directions directions"] | None
+
+
 class OwnMoments:
     """Measures moments of the neurons on some pairs, each again once its slopes have changed.
 
@@ -130,8 +146,7 @@ class OwnMoments:
         places = np.asarray(nearest).copy()
         places[anew] = len(self._known) + np.arange(len(anew))
         columns = np.asarray(slopes[:, anew]).T
-        measured = (_measured(self._inputs, self._weights, each, self._apart) for each in columns)
-        both = [*self._known, *measured]
+        both = [*self._known, *map(self._measured, columns)]
         self._known = [both[place] for place in places]
         self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
         own = jnp.asarray(np.stack([each.own for each in self._known]))
@@ -141,36 +156,17 @@ class OwnMoments:
         linear = jnp.asarray(np.stack([each.linear for each in self._known]))
         return Moments(own, mean, linear @ _unmatched(point, self._frame))
 
-
-class _Measured(NamedTuple):
-    """Moments of one neuron.
-
-    Attributes:
-        own: Second moments of the inputs weighted by its squared slopes, or what of them is not
-            linear in the inputs.
-        mean: Mean diagonal of the same with nothing taken off.
-        linear: Regression of the inputs weighted by its slopes on the inputs.
-    """
-
-    own: Float[np.ndarray, "directions directions"]
-    mean: np.floating
-    linear: Float[np.ndarray, "directions directions"]
-
-
-def _measured(
-    inputs: Float[np.ndarray, "samples directions"],
-    weights: Float[np.ndarray, " samples"],
-    slopes: Float[np.ndarray, " samples"],
-    apart: bool,
-) -> _Measured:
-    """Measure one neuron; whether what is linear is taken apart."""
-    own = _second_moments(inputs, weights * slopes**2)
-    mean = np.trace(own) / len(own)
-    # A product with itself is half the work of any other, and needs weights that have a root.
-    least = min(slopes.min(), np.float32(0.0))
-    linear = _second_moments(inputs, weights * (slopes - least))
-    linear[np.diag_indices(len(own))] += least
-    return _Measured(own - linear @ linear if apart else own, mean, linear)
+    def _measured(self, slopes: Float[np.ndarray, " samples"]) -> _Measured:
+        """Measure one neuron."""
+        own = _second_moments(self._inputs, self._weights * slopes**2)
+        mean = np.trace(own) / len(own)
+        if not self._apart:
+            return _Measured(own, mean, None)
+        # A product with itself is half the work of any other, and needs weights that have a root.
+        least = min(slopes.min(), np.float32(0.0))
+        linear = _second_moments(self._inputs, self._weights * (slopes - least))
+        linear[np.diag_indices(len(own))] += least
+        return _Measured(own - linear @ linear, mean, linear if self._coupled else None)
 
 
 def _second_moments(

@@ -47,7 +47,7 @@ class Candidate:
 
     def tightened(self) -> "Candidate":
         """The same candidate without padding beyond a multiple of `PADDING`; mixtures stay."""
-        count = -(-self.width // PADDING) * PADDING
+        count = padded(self.width)
         if self.network.activation.kinds or count >= len(self.present):
             return self
         order = np.concatenate([np.flatnonzero(self.present), np.flatnonzero(~self.present)])
@@ -84,6 +84,11 @@ class Candidate:
             ),
             activation=self.network.activation.only(np.flatnonzero(kept)),
         )
+
+
+def padded(neurons: int) -> int:
+    """Width of a large candidate of so many neurons."""
+    return -(-neurons // PADDING) * PADDING
 
 
 def improved(candidate: Candidate, network: Network, loss: float) -> Candidate:

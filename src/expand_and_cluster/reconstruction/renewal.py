@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.deadline import is_over
-from expand_and_cluster.reconstruction.candidate import PADDING, Candidate
+from expand_and_cluster.reconstruction.candidate import Candidate, padded
 from expand_and_cluster.reconstruction.ordinary import ordinary_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.winnowing import ENOUGH, Pace, winnow
@@ -66,7 +66,7 @@ def winnow_with_new(
             break
         known = candidate.compact().input_vectors
         vectors = renew.train(np.vstack([known, _fresh(bench, len(known), renew.seed, index)]))
-        renewed = bench.start(vectors, -(-len(vectors) // PADDING) * PADDING)
+        renewed = bench.start(vectors, padded(len(vectors)))
         renewed, lost = winnow(bench, renewed, AFTER)
         before, error = error, ordinary_error(bench, renewed)
         if not error < before:

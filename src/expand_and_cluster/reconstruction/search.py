@@ -16,25 +16,18 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
+from expand_and_cluster.reconstruction.benches import Benches
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
 from expand_and_cluster.reconstruction.renewal import Renew
 from expand_and_cluster.reconstruction.starts import SearchSettings, starts
-from expand_and_cluster.reconstruction.workbench import MOST_DENSE, Workbench
-from expand_and_cluster.students.training import (
-    TrainingData,
-    samples_for,
-    train_students,
-)
+from expand_and_cluster.reconstruction.workbench import Workbench
+from expand_and_cluster.students.training import TrainingData, train_students
 
-# Pairs that reconstruction sees where students were trained by batches on more.
-MOST_SAMPLES = 4096
 # Widths of later ensembles, as a share of the first: narrower students are cheaper and, near the
 # teacher's width, converge to exactly zero more often; wider ones avoid bad minima.
 LATER_WIDTHS = (0.5, 1.0, 0.75, 1.5, 0.5)
-# Equations for every unknown of a student that large candidates are polished on.
-EQUATIONS = 4
 # Rows on which students' activations are compared.
 ROWS_COMPARED = 4096
 # Mean squared error on held-out pairs above which a teacher without noise is not yet imitated.
@@ -116,7 +109,7 @@ class Search:
         self._accepts = accepts
         self._deadline = deadline
         self._asked: tuple[Network, bool] | None = None
-        self._benches: dict[tuple[int, bool], Workbench] = {}
+        self._benches = Benches(data, activation, settings, deadline=deadline, report=report)
 
     def run(self) -> Outcome:
         """Train and rebuild until a network is exact, or no progress, rounds or time are left."""
@@ -133,7 +126,7 @@ class Search:
 
     def judging_bench(self) -> Workbench:
         """Bench without skip on which the outcome is judged."""
-        return self._bench(self.settings.width, skip=False)
+        return self._benches.of(self.settings.width, skip=False)
 
     def _late(self) -> bool:
         return is_over(self._deadline)
@@ -184,28 +177,8 @@ class Search:
             memory.save_all(fit)
         return fit, width
 
-    def _bench(self, width: int, *, skip: bool) -> Workbench:
-        widths = (self.data.inputs.shape[1], width, self.data.targets.shape[1])
-        available = samples_for(self.settings.method, widths, len(self.data.inputs))
-        most = len(self.data.inputs) if self.settings.given else MOST_SAMPLES
-        # Half the students' width is about the candidates'.
-        if (widths[0] + 1) * width > 2 * MOST_DENSE:
-            most = max(most, EQUATIONS * width * (sum(widths) - width + 1) // widths[-1])
-        count = min(available, most)
-        key = (count, skip)
-        if key not in self._benches:
-            self._benches[key] = Workbench(
-                self.data.first(count),
-                self.activation,
-                skip=skip,
-                noise=self.settings.noise,
-                deadline=self._deadline,
-                report=self._report,
-            )
-        return self._benches[key]
-
     def _rebuild_round(self, fit: Fit, width: int, index: int) -> bool:
-        bench = self._bench(width, skip=self.activation.leaves_line)
+        bench = self._benches.of(width, skip=self.activation.leaves_line)
         if not np.isfinite(fit.losses).any():
             return False
         population = self._gather(bench, fit)
@@ -262,7 +235,7 @@ class Search:
         """Polish once more without the skip, where signs made it vanish."""
         if not self.activation.leaves_line or not rebuilt.exact or rebuilt.skip_left > 0.0:
             return rebuilt
-        bench = self._bench(width, skip=False)
+        bench = self._benches.of(width, skip=False)
         network = rebuilt.network
         vectors = network.input_vectors
         start = bench.start(vectors, _capacity(len(vectors), width), network.activation)

@@ -15,7 +15,7 @@ from expand_and_cluster.reconstruction.ordinary import error_of
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
 
-# Added to the features' Gram matrix, each of length one: neurons that coincide are free.
+# Added to the features' Gram matrix, each of mean square one: neurons that coincide are free.
 RIDGE = 1e-10
 
 
@@ -50,10 +50,10 @@ class _Remains:
     """What the neurons that are left give, and how it is read.
 
     Attributes:
-        features: What they give, and what is fixed, on all samples, each scaled to length one.
+        features: What they give, and what is fixed, on all samples, each of mean square one.
         inverse: Inverse of the features' Gram matrix, on some samples.
         weights: By which features are read; zero for neurons that were lost.
-        scale: Length of the features.
+        scale: What the features were divided by.
         residual: What is left of the targets, with a minus.
         here: Which features are neurons that are left.
     """
@@ -69,10 +69,7 @@ class _Remains:
     def of(cls, bench: Workbench, candidate: Candidate) -> "_Remains":
         """Everything of a candidate."""
         network, present = candidate.network, candidate.present
-        features = np.concatenate([bench.features(network)[:, present], bench.fixed], axis=1)
-        scale = np.linalg.norm(features, axis=0) / np.sqrt(len(features))
-        scale[scale == 0.0] = 1.0
-        features = features / scale
+        features, scale = bench.design(network, present)
         last = network.layers[1]
         skip = np.zeros((len(last.bias), 0)) if network.skip is None else network.skip.weight
         bias = last.bias if network.skip is None else last.bias + network.skip.bias

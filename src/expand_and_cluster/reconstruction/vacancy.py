@@ -65,10 +65,8 @@ class Vacancy:
         network, size = candidate.network, bench.training.inputs.shape[1] + 1
         few = bench.training.first(max(MOST_ROWS, SAMPLES * size))
         rows = ordinary(network(few.inputs) - few.targets)
-        given = bench.features(network, len(rows))[:, others]
-        design = np.column_stack([given, bench.fixed[: len(rows)]])[rows]
-        length = np.linalg.norm(design, axis=0)
-        basis, _ = np.linalg.qr(design / np.where(length > 0.0, length, 1.0))
+        design, _ = bench.design(network, others, len(rows))
+        basis, _ = np.linalg.qr(design[rows])
         targets = few.targets[rows]
         left = targets - basis @ (basis.T @ targets)
         along = np.linalg.svd(left, full_matrices=False)[2][0] if way is None else way

@@ -144,12 +144,28 @@ class Workbench:
                 found[rows] = _at_neurons(jnp.asarray(vectors), inputs, network.activation.function)
         return found
 
+    def design(
+        self, network: Network, present: Bool[np.ndarray, " neurons"], most: int | None = None
+    ) -> tuple[Float[np.ndarray, "samples features"], Float[np.ndarray, " features"]]:
+        """What these neurons give and what is fixed, each of mean square one, and what divided it.
+
+        Args:
+            network: Padded network.
+            present: Which of its neurons take part.
+            most: Only on the first few of the training inputs.
+        """
+        features = self.features(network, most)[:, present]
+        design = np.concatenate([features, self.fixed[:most]], axis=1)
+        scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
+        scale[scale == 0.0] = 1.0
+        design /= scale
+        return design, scale
+
     def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
         """The network with least-squares output weights, bias and skip."""
-        design = np.concatenate([self.features(network)[:, present], self.fixed], axis=1)
-        scale = np.linalg.norm(design, axis=0)
-        scale[scale == 0] = 1.0
-        solution = _least_squares(design / scale, self._targets) / scale[:, None]
+        design, scale = self.design(network, present)
+        scaled = _least_squares(design, self._targets)
+        solution = scaled / scale[:, None]
         weights = np.zeros((self._targets.shape[1], len(present)))
         count = int(present.sum())
         weights[:, present] = solution[:count].T
@@ -159,7 +175,7 @@ class Workbench:
         solved = network.replace(
             layers=(network.layers[0], Layer(weights, solution[-1])), skip=skip
         )
-        loss = float(np.mean((design @ solution - self._targets) ** 2))
+        loss = float(np.mean((design @ scaled - self._targets) ** 2))
         return Candidate(solved, present.copy(), loss)
 
     def polish(
@@ -278,14 +294,11 @@ class Workbench:
         present = candidate.present
         # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
         rows = max(MOST_ROWS, 8 * (int(present.sum()) + self.fixed.shape[1]))
-        features = self.features(candidate.network, rows)[:, present]
-        design = np.concatenate([features, self.fixed[:rows]], axis=1)
-        scale = np.linalg.norm(design, axis=0) / np.sqrt(len(design))
-        scale[scale == 0] = 1.0
+        design, scale = self.design(candidate.network, present, rows)
         # Singular values of the design itself: its Gram matrix would lose the half of the digits
         # by which a neuron that the others span exactly is told from one that they nearly span.
-        unit = design / scale / np.sqrt(len(design))
-        _, values, right = np.linalg.svd(np.linalg.qr(unit, mode="r"))
+        triangle = np.linalg.qr(design / np.sqrt(len(design)), mode="r")
+        _, values, right = np.linalg.svd(triangle)
         # Fewer rows than columns leave directions that nothing holds.
         values = np.pad(values, (0, len(right) - len(values)))
         least = np.finfo(np.float64).eps * values[0]
