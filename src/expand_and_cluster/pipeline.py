@@ -87,8 +87,10 @@ def recover(
         seed: Decides everything random: same seed, same machine, same result.
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size. None with
             several hidden layers.
-        time_budget: Seconds after which the best network so far is returned; asking is not cut
-            short.
+        time_budget: Seconds after which the best network so far is returned. Asking is not cut
+            short, nor are a step of a large network that has begun and what ends a recovery from
+            many pairs (weights of inputs that few of them show): a minute or two for 60,000
+            images.
         progress: Called with a `Progress` while the work runs.
         checkpoint: Folder that keeps answers and trained students; the same call with the same
             folder goes on from there.

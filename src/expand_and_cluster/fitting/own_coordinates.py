@@ -153,7 +153,9 @@ class OwnMoments:
         mean = jnp.asarray(np.stack([each.mean for each in self._known]))
         if not self._coupled:
             return Moments(own, mean, None)
-        linear = jnp.asarray(np.stack([each.linear for each in self._known]))
+        linear = jnp.asarray(
+            np.stack([each.linear for each in self._known if each.linear is not None])
+        )
         return Moments(own, mean, linear @ _unmatched(point, self._frame))
 
     def _measured(self, slopes: Float[np.ndarray, " samples"]) -> _Measured:
