@@ -17,6 +17,7 @@ from expand_and_cluster.core.progress import Progress, Reporter
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.reconstruction.benches import Benches
+from expand_and_cluster.reconstruction.candidate import padded
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, gather
 from expand_and_cluster.reconstruction.merged import train_merged
 from expand_and_cluster.reconstruction.rebuild import Rebuilt, rebuild, slim
@@ -298,8 +299,7 @@ def _capacity(neurons: int, width: int) -> int:
     """Padded width: the students' own while that is small, so that one program serves both."""
     if neurons <= width <= 16:
         return width
-    step = 4 if neurons <= 16 else 8
-    return -(-neurons // step) * step
+    return -(-neurons // 4) * 4 if neurons <= 16 else padded(neurons)
 
 
 def _digest(vectors: Vectors) -> str:
