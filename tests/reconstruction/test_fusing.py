@@ -1,5 +1,7 @@
 """Neurons that stand in for one are told by how they are read, or bend, and become it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tests.reconstruction.planted import distance, gaussian, teacher
@@ -59,6 +61,25 @@ def test_a_neuron_that_few_samples_show_stays_beside_one_that_is_read_alike():
     left, removals = fuse(bench, bench.start(near, 8))
     assert left.width == 5
     assert removals == ()
+
+
+def test_on_trial_two_that_are_read_alike_and_nearly_the_same_become_one():
+    """Noise hides most of what one neuron in their place would miss, but not all."""
+    source = teacher((6, 5, 4), "tanh")
+    first, last = source.layers
+    weight, bias, outputs = first.weight.copy(), first.bias.copy(), last.weight.copy()
+    weight[1], bias[1], outputs[:, 1] = weight[0] + 0.1, bias[0], outputs[:, 0]
+    source = source.replace(layers=(Layer(weight, bias), Layer(outputs, last.bias)))
+    inputs = gaussian(2000, 6)
+    noise = np.random.default_rng(0).normal(scale=3e-3, size=(2000, 4))
+    bench = Workbench(TrainingData(inputs, source(inputs) + noise), source.activation)
+    candidate = bench.start(source.input_vectors, 8)
+    candidate = replace(candidate, loss=ordinary_error(bench, candidate))
+    assert fuse(bench, candidate) == (candidate, ())
+    left, removals = fuse(bench, candidate, 10.0)
+    assert left.width == 4
+    assert len(removals) == 1
+    assert 1.2 * candidate.loss < left.loss <= 10.0 * candidate.loss
 
 
 def test_vectors_of_two_outputs_say_nothing():

@@ -43,6 +43,21 @@ def test_spare_neurons_are_shed(activation, own, monkeypatch):
     assert distance(rebuilt.network.input_vectors, source.input_vectors, symmetry) < 1e-7
 
 
+def test_pieces_of_one_neuron_become_it_on_trial(monkeypatch):
+    """They fit what is left of the error, and so none is free, nor are all of them at first."""
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
+    monkeypatch.setattr(shedding, "winnow", lambda bench, candidate: (candidate, ()))
+    source = teacher((6, 5, 4), "tanh")
+    inputs = gaussian(800, 6)
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    vectors = source.input_vectors
+    pieces = np.array([0.8, 1.1, 1.3])[:, None] * vectors[:1]
+    left, removals = shedding.shed(bench, bench.start(np.vstack([pieces, vectors[1:]]), 8))
+    assert bench.at_floor(left)
+    assert [removal.width for removal in removals] == [5]
+    assert removals[0].reason == "3 neurons with parallel output vectors do what one does"
+
+
 def test_nothing_is_shed_where_all_are_needed(monkeypatch):
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
     source = teacher((6, 5, 3), "tanh")

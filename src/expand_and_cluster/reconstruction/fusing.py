@@ -35,7 +35,9 @@ SPREADS, MEANS, STARTS = np.geomspace(0.25, 8.0, 6), np.linspace(-3.0, 3.0, 13),
 FREE, FREED = 1.2, 2.25
 
 
-def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+def fuse(
+    bench: Workbench, candidate: Candidate, rise: float = FREE
+) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate with one neuron for all that are read alike, where that costs next to nothing.
 
     Neither ordinary samples may say otherwise nor all together: where few show one of two neurons
@@ -44,6 +46,7 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
     Args:
         bench: Where candidates are solved.
         candidate: Neurons with their output weights, and the error of ordinary samples.
+        rise: Rise of the mean squared error that each may cause.
     """
     removals: list[Removal] = []
     whole = whole_error(bench, candidate)
@@ -51,7 +54,7 @@ def fuse(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Remov
         way = np.asarray(candidate.network.layers[1].weight[:, group[0]])
         fused = _fused(bench, candidate, group, way)
         left = ordinary_error(bench, fused)
-        if left <= FREE * candidate.loss and fused.loss <= FREE * whole:
+        if left <= rise * candidate.loss and fused.loss <= rise * whole:
             candidate, whole = replace(fused, loss=left), fused.loss
             reason = f"{len(group)} neurons with parallel output vectors do what one does"
             removals.append(Removal(candidate.width, reason, candidate.loss))

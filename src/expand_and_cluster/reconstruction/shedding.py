@@ -6,9 +6,9 @@ import numpy as np
 
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
-from expand_and_cluster.reconstruction.fusing import FREE
+from expand_and_cluster.reconstruction.fusing import FREE, fuse
 from expand_and_cluster.reconstruction.joining import join
-from expand_and_cluster.reconstruction.ordinary import ordinary_error
+from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
 from expand_and_cluster.reconstruction.prune import TRIES, Removal, prune, without
 from expand_and_cluster.reconstruction.renewal import Renew, winnow_with_new
 from expand_and_cluster.reconstruction.winnowing import winnow
@@ -149,6 +149,10 @@ def _lighter(
     bench: Workbench, candidate: Candidate, rise: float
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate with as many neurons less as its error may rise for."""
+    # Pieces of one neuron that do its work to within what is left cost a little when they are one.
+    left, fused = fuse(bench, replace(candidate, loss=ordinary_error(bench, candidate)), rise)
+    if fused:
+        return replace(left, loss=whole_error(bench, left)), fused
     left, removals = join(bench, candidate, rise)
     while left.width > 1 and candidate.loss <= CLEAR and not bench.at_floor(left):
         cheapest = int(np.argmin(bench.removal_costs(left)))
