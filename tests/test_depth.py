@@ -185,7 +185,7 @@ def test_where_the_first_layer_is_not_read_it_says_so(inputs, most, note):
     assert answers.queries <= most
 
 
-@pytest.mark.parametrize("name", ["g", "leaky_relu"])
+@pytest.mark.parametrize("name", [pytest.param("g", marks=pytest.mark.slow), "leaky_relu"])
 def test_a_deep_network_over_many_inputs_comes_back_by_asking(name):
     network = untrained((24, 5, 4, 2), name, seed=1)
     found = recover(

@@ -60,7 +60,7 @@ def test_a_killed_process_resumes_to_the_same_weights(tmp_path: Path):
 
     rng = random.Random(5)
     kills = 0
-    for _ in range(4):
+    for _ in range(3):
         process = start(broken)
         time.sleep(rng.uniform(0.1, 0.9) * length)
         if process.poll() is None:
