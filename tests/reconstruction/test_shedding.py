@@ -13,6 +13,7 @@ from expand_and_cluster.reconstruction import shedding, winnowing, workbench
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.consensus import gather
 from expand_and_cluster.reconstruction.filling import filled_up
+from expand_and_cluster.reconstruction.prune import Removal, without
 from expand_and_cluster.reconstruction.rebuild import rebuild
 from expand_and_cluster.reconstruction.starts import SearchSettings, starts
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -56,6 +57,25 @@ def test_pieces_of_one_neuron_become_it_on_trial(monkeypatch):
     assert bench.at_floor(left)
     assert [removal.width for removal in removals] == [5]
     assert removals[0].reason == "3 neurons with parallel output vectors do what one does"
+
+
+def test_neurons_that_cannot_be_one_do_not_keep_others_from_being_joined(monkeypatch):
+    """Steps do not make up for one of the teacher's: that trial is undone, the next one made."""
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
+    source = teacher((6, 5, 4), "tanh")
+    inputs = gaussian(800, 6)
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    vectors = source.input_vectors + 0.02 * np.random.default_rng(2).normal(size=(5, 7))
+    candidate = bench.start(np.vstack([vectors, 1.02 * vectors[:1]]), 8)
+
+    def fused(bench: Workbench, candidate: Candidate, rise: float):
+        fewer = without(bench, candidate, 3)
+        return fewer, (Removal(fewer.width, "one of the teacher's", fewer.loss),)
+
+    monkeypatch.setattr(shedding, "fuse", fused)
+    left, removals = shedding._lightened(bench, candidate)
+    assert left.loss <= candidate.loss
+    assert [removal.reason for removal in removals] == ["it acts as one with another neuron"]
 
 
 def test_nothing_is_shed_where_all_are_needed(monkeypatch):

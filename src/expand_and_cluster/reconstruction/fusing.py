@@ -38,7 +38,7 @@ FREE, FREED = 1.2, 2.25
 def fuse(
     bench: Workbench, candidate: Candidate, rise: float = FREE
 ) -> tuple[Candidate, tuple[Removal, ...]]:
-    """The candidate with one neuron for all that are read alike, where that costs next to nothing.
+    """The candidate with one neuron for all that are read alike, where that costs little.
 
     Neither ordinary samples may say otherwise nor all together: where few show one of two neurons
     of the teacher that are read alike, these few decide.
@@ -46,7 +46,7 @@ def fuse(
     Args:
         bench: Where candidates are solved.
         candidate: Neurons with their output weights, and the error of ordinary samples.
-        rise: Rise of the mean squared error that each may cause.
+        rise: Rise of the mean squared error that each may cause; next to nothing by default.
     """
     removals: list[Removal] = []
     whole = whole_error(bench, candidate)

@@ -1,5 +1,6 @@
 """Polish a large candidate and drop on the way what the others turn out to do without."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -130,29 +131,45 @@ def _settings(loss: float, steps: int = SETTINGS.steps) -> GaussNewtonSettings:
 
 
 def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
-    """The candidate with pairs joined and cheap neurons removed, if steps bring the error back.
-
-    Many are tried first, then fewer: one neuron of the teacher among them is too many.
-    """
-    tried = candidate.width
-    for rise in RISES:
-        left, removals = _lighter(bench, candidate, rise)
-        if left.width < candidate.width and left.width != tried:
-            tried = left.width
-            regained = _regained(bench, left.tightened(), candidate.loss, FEW, VAIN)
-            if regained is not None:
-                return regained, removals
+    """The first of several lighter candidates of which steps bring the error back."""
+    for left, removals in _trials(bench, candidate):
+        regained = _regained(bench, left.tightened(), candidate.loss, FEW, VAIN)
+        if regained is not None:
+            return regained, removals
     return candidate, ()
+
+
+def _trials(
+    bench: Workbench, candidate: Candidate
+) -> Iterator[tuple[Candidate, tuple[Removal, ...]]]:
+    """The candidate with pieces of one neuron made one, then with pairs joined and others removed.
+
+    Of either many are tried first, then fewer: one neuron of the teacher among them is too many.
+    """
+    for lighter in (_fused, _lighter):
+        tried = candidate.width
+        for rise in RISES:
+            left, removals = lighter(bench, candidate, rise)
+            if not removals:
+                break
+            if left.width != tried:
+                tried = left.width
+                yield left, removals
+
+
+def _fused(
+    bench: Workbench, candidate: Candidate, rise: float
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with one neuron for all that are read alike, where its error rises no more."""
+    ordinary = replace(candidate, loss=ordinary_error(bench, candidate))
+    left, removals = fuse(bench, ordinary, rise)
+    return replace(left, loss=whole_error(bench, left)), removals
 
 
 def _lighter(
     bench: Workbench, candidate: Candidate, rise: float
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate with as many neurons less as its error may rise for."""
-    # Pieces of one neuron that do its work to within what is left cost a little when they are one.
-    left, fused = fuse(bench, replace(candidate, loss=ordinary_error(bench, candidate)), rise)
-    if fused:
-        return replace(left, loss=whole_error(bench, left)), fused
     left, removals = join(bench, candidate, rise)
     while left.width > 1 and candidate.loss <= CLEAR and not bench.at_floor(left):
         cheapest = int(np.argmin(bench.removal_costs(left)))
