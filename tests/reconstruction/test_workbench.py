@@ -5,9 +5,10 @@ import pytest
 from tests.oracles.least_squares import fitted_loss
 from tests.reconstruction.planted import gaussian, teacher
 
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress
 from expand_and_cluster.reconstruction import workbench
+from expand_and_cluster.reconstruction.ordinary import ordinary_error, without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -22,6 +23,12 @@ def bench_for(source, *, samples=SAMPLES, **options):
 def rough(source, size=0.1):
     rng = np.random.default_rng(3)
     return source.input_vectors + size * rng.normal(size=source.input_vectors.shape)
+
+
+def rough_layer(source):
+    """A first layer near the source's."""
+    vectors = rough(source)
+    return Layer(vectors[:, :-1], vectors[:, -1])
 
 
 def loss_without(bench, candidate, neuron):
@@ -56,6 +63,41 @@ def test_output_weights_are_least_squares(outputs, skip):
     assert compact.hidden_widths == (4,)
     assert (compact.skip is not None) == skip
     np.testing.assert_array_equal(compact.input_vectors, rough(source))
+
+
+def test_a_sample_may_count_less_in_output_weights():
+    """As often as its weight says: two for one is that sample twice."""
+    source = teacher((3, 4, 2), "gelu")
+    bench = bench_for(source)
+    present, network = (
+        np.ones(4, bool),
+        source.replace(layers=(rough_layer(source), source.layers[1])),
+    )
+    weights = np.random.default_rng(5).integers(0, 3, size=SAMPLES)
+    found = bench.solve_outputs(network, present, weights.astype(float))
+    rows = np.repeat(np.arange(SAMPLES), weights)
+    often = TrainingData(bench.training.inputs[rows], bench.training.targets[rows])
+    wanted = Workbench(often, source.activation).solve_outputs(network, present)
+    np.testing.assert_allclose(
+        found.network.layers[1].weight, wanted.network.layers[1].weight, rtol=1e-9
+    )
+    error = found.network(bench.training.inputs) - bench.training.targets
+    assert found.loss == pytest.approx(np.mean(error**2), rel=1e-12)
+
+
+@pytest.mark.parametrize("off", [0.3, 30.0])
+def test_output_weights_without_samples_that_are_far_off(off):
+    """Exact on all others, whatever a twentieth of them says."""
+    source = teacher((3, 4, 2), "gelu")
+    inputs = gaussian(400, 3)
+    targets = source(inputs).copy()
+    targets[::20] += off * np.random.default_rng(2).normal(size=(20, 2))
+    bench = Workbench(TrainingData(inputs, targets), source.activation)
+    candidate = without_far(bench, bench.start(source.input_vectors, 4))
+    np.testing.assert_allclose(
+        candidate.network.layers[1].weight, source.layers[1].weight, atol=1e-9
+    )
+    assert ordinary_error(bench, candidate) < 1e-18
 
 
 @pytest.mark.parametrize("skip", [False, True])

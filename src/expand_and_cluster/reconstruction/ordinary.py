@@ -12,6 +12,10 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Share of the samples whose errors are ordinary.
 ORDINARY = 0.9
+# Error, in units of the most that one of them has, of a sample that counts half.
+FAR = 2.0
+# Share of their squared error that output weights leave where these are settled.
+SETTLED = 0.9
 
 
 def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
@@ -22,6 +26,26 @@ def ordinary_error(bench: Workbench, candidate: Candidate) -> float:
 def whole_error(bench: Workbench, candidate: Candidate) -> float:
     """Mean squared error of all samples."""
     return float(np.mean(_residual(bench, candidate) ** 2))
+
+
+def without_far(bench: Workbench, candidate: Candidate) -> Candidate:
+    """The candidate with output weights in which samples that are far off count less.
+
+    By Cauchy's weights, chosen anew as long as ordinary samples gain by that (iteratively
+    reweighted least squares; Holland & Welsch 1977). A sample that alone tells a weight still does.
+    """
+    error = ordinary_error(bench, candidate)
+    while error > 0.0:
+        squares = np.sum(_residual(bench, candidate) ** 2, axis=1)
+        weights = 1.0 / (1.0 + squares / (FAR**2 * np.quantile(squares, ORDINARY)))
+        left = bench.solve_outputs(candidate.network, candidate.present, weights)
+        before, error = error, ordinary_error(bench, left)
+        if not error < before:
+            break
+        candidate = left
+        if error > SETTLED * before:
+            break
+    return candidate
 
 
 def _residual(bench: Workbench, candidate: Candidate) -> Float[np.ndarray, "samples outputs"]:

@@ -7,10 +7,13 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.kinked import descend_with_kinks
+from expand_and_cluster.reconstruction.linear_neurons import without_skip
 from expand_and_cluster.reconstruction.prune import Removal, prune
 from expand_and_cluster.reconstruction.renewal import Renew
-from expand_and_cluster.reconstruction.shedding import shed
+from expand_and_cluster.reconstruction.shedding import settle, shed
 from expand_and_cluster.reconstruction.signs import resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -55,11 +58,21 @@ def rebuild(
     """
     start = bench.start(vectors, capacity, activation)
     if spare and not bench.dense(start):
+        if bench.skip and has_kink(bench.activation):
+            return _with_kinks(bench, start)
         candidate, removals = shed(bench, start, renew)
         return finish(bench, candidate, removals)
     candidate = bench.polish(start)
     candidate, removals = prune(bench, candidate, sure=True)
     return finish(bench, bench.polish(candidate, damping=1e-8), removals)
+
+
+def _with_kinks(bench: Workbench, start: Candidate) -> Rebuilt:
+    """Neurons with a kink, without an affine map beside them: it hides those that hardly bend."""
+    plain = bench.without_skip()
+    candidate, read_instead = descend_with_kinks(plain, without_skip(bench, plain, start))
+    candidate, removals = settle(plain, candidate)
+    return finish(plain, candidate, read_instead + removals)
 
 
 def slim(bench: Workbench, rebuilt: Rebuilt, capacity: int) -> Rebuilt:

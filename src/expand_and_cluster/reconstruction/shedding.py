@@ -64,6 +64,18 @@ def shed(
         candidate, removals = winnow_with_new(bench, candidate, renew)
     else:
         candidate, removals = winnow(bench, candidate)
+    candidate, lost = settle(bench, candidate)
+    return candidate, removals + lost
+
+
+def settle(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The second half of `shed`: most neurons are in their places, and few are to spare.
+
+    Args:
+        bench: Where candidates are solved and polished.
+        candidate: With the mean squared error of all samples alike.
+    """
+    removals: tuple[Removal, ...] = ()
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:
@@ -89,7 +101,9 @@ def shed(
                 break
         if not dropped and not again:
             if bench.at_floor(candidate):
-                return candidate, removals
+                # It may have come here exact, without a step after which to ask.
+                candidate, dropped = _pruned(bench, candidate)
+                return candidate, removals + dropped
             candidate, dropped = _without_one(bench, candidate)
             if not dropped:
                 return candidate, removals

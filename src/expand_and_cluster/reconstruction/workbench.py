@@ -99,6 +99,18 @@ class Workbench:
         with double():
             return OwnMoments(self._frame)
 
+    def without_skip(self) -> "Workbench":
+        """A bench of the same pairs without a skip; what this one laid out is let go."""
+        for laid_out in ("_pairs", "_frame", "_moments"):
+            self.__dict__.pop(laid_out, None)
+        return Workbench(
+            self.training,
+            self.activation,
+            noise=self.noise,
+            deadline=self.deadline,
+            report=self.report,
+        )
+
     def start(
         self,
         vectors: Float[np.ndarray, "neurons inputs_and_bias"],
@@ -161,10 +173,26 @@ class Workbench:
         design /= scale
         return design, scale
 
-    def solve_outputs(self, network: Network, present: Bool[np.ndarray, " neurons"]) -> Candidate:
-        """The network with least-squares output weights, bias and skip."""
+    def solve_outputs(
+        self,
+        network: Network,
+        present: Bool[np.ndarray, " neurons"],
+        weights: Float[np.ndarray, " samples"] | None = None,
+    ) -> Candidate:
+        """The network with least-squares output weights, bias and skip.
+
+        Args:
+            network: Padded network.
+            present: Which of its neurons take part.
+            weights: By how much each sample counts; None for all alike. All count alike in the
+                candidate's error.
+        """
         design, scale = self.design(network, present)
-        scaled = _least_squares(design, self._targets)
+        if weights is None:
+            scaled = _least_squares(design, self._targets)
+        else:
+            root = np.sqrt(weights)[:, None]
+            scaled = _least_squares(root * design, root * self._targets)
         solution = scaled / scale[:, None]
         weights = np.zeros((self._targets.shape[1], len(present)))
         count = int(present.sum())

@@ -1,0 +1,122 @@
+"""Descend with neurons that have a kink, and find those that bend on few samples on the way.
+
+As long as one of these is missing, linear neurons do its work on all other samples, and they do
+more: any sum of terms in all directions of the outputs makes up for what other neurons do on the
+side of their kinks that tells least, so that these stay wrong there, on samples that few are like.
+So neurons are read (see `rare_kinks`), as many linear ones less and half of the rest are there
+afterwards, and steps have to bring the error back. Then others are moved for samples that they
+have on the wrong side of their kinks (see `crossing`), and what is left of samples tells of more.
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from expand_and_cluster.core.deadline import is_over
+from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
+from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.crossing import cross_kinks
+from expand_and_cluster.reconstruction.far_samples import FarSamples, far_samples, robust_cost
+from expand_and_cluster.reconstruction.ordinary import ORDINARY, ordinary_error, whole_error
+from expand_and_cluster.reconstruction.prune import Removal
+from expand_and_cluster.reconstruction.rare_kinks import read_kinks
+from expand_and_cluster.reconstruction.workbench import Workbench
+
+# Steps of a turn, in which samples far off count less: the damping of the first in units of the
+# error, and the share of the error that the last one leaves.
+SETTINGS = GaussNewtonSettings(steps=4, iterations=300, own=True, robust=ORDINARY)
+DAMPING, SLOW = 4.0, 0.5
+# Iterations of a turn after which neurons are read again before the next step: those that are
+# missing, or far off on some samples, are what makes steps long.
+ENOUGH = 700
+# How often neurons are read and moved at most; the share of what samples far off cost that a turn
+# has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
+# to more, and what all are off by takes longer to fall.
+TURNS, GAIN, RISE = 12, 0.05, 16.0
+
+
+def descend_with_kinks(
+    bench: Workbench, candidate: Candidate
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """Take steps, and read and move neurons between them, as long as that gains.
+
+    Args:
+        bench: Where candidates are polished, without a skip.
+        candidate: Neurons with a kink, most of which are in their places, and linear ones.
+
+    Returns:
+        What is left, with the mean squared error of all samples alike, and the linear neurons that
+        were lost beside those that others were read in place of.
+    """
+    removals: tuple[Removal, ...] = ()
+    candidate = replace(candidate, loss=ordinary_error(bench, candidate))
+    seen = far_samples(bench, candidate)
+    for _ in range(TURNS):
+        if is_over(bench.deadline):
+            break
+        found = _turned(bench, candidate, seen)
+        if found is None:
+            break
+        candidate, seen, lost = found
+        removals += lost
+    return replace(candidate, loss=whole_error(bench, candidate)), removals
+
+
+def _turned(
+    bench: Workbench, candidate: Candidate, seen: FarSamples
+) -> tuple[Candidate, FarSamples, tuple[Removal, ...]] | None:
+    """The candidate with neurons moved and read, after steps; None where that gains nothing.
+
+    Args:
+        bench: Where candidates are polished.
+        candidate: With the error of ordinary samples.
+        seen: Samples that it is far off on.
+
+    Returns:
+        What is left, samples that this is far off on, and linear neurons that were lost.
+    """
+    for start, lost in _starts(bench, seen):
+        left = _descended(bench, start)
+        after = far_samples(bench, left)
+        if left.loss <= RISE * candidate.loss and _gains(seen, after):
+            reason = "its part of a linear map turned out to be that of others"
+            removal = Removal(left.width, reason, whole_error(bench, left))
+            return left, after, (removal,) * lost
+    return None
+
+
+def _starts(bench: Workbench, seen: FarSamples) -> Iterator[tuple[Candidate, int]]:
+    """Candidates with neurons moved and read, and how many linear ones each has less for that.
+
+    Beside those that were read instead of one: what is left of the map may be what others lack.
+    """
+    moved = cross_kinks(bench, seen)
+    reading = read_kinks(bench, seen if moved is None else far_samples(bench, moved))
+    if reading.read:
+        for terms in dict.fromkeys((reading.terms // 2, reading.terms)):
+            yield reading.candidate(bench, terms), reading.terms - terms
+    elif moved is not None:
+        yield moved, 0
+
+
+def _gains(before: FarSamples, after: FarSamples) -> bool:
+    """Whether fewer samples are off, or by less, by the wider of two measures of what is far."""
+    scale = max(before.scale, after.scale)
+    return robust_cost(after.left, scale) < (1.0 - GAIN) * robust_cost(before.left, scale)
+
+
+def _descended(bench: Workbench, candidate: Candidate) -> Candidate:
+    """The candidate after a few steps, with the error of ordinary samples."""
+    candidate = candidate.tightened()
+    error = ordinary_error(bench, candidate)
+    damping = min(DAMPING * error, SETTINGS.damping)
+    descent = bench.descent(candidate, replace(SETTINGS, damping=damping))
+    before = np.inf
+    for _ in descent.run():
+        bench.tell(descent)
+        if descent.loss > SLOW * before or descent.iterations > ENOUGH:
+            break
+        before = descent.loss
+    left = replace(candidate, network=descent.network())
+    return replace(left, loss=ordinary_error(bench, left))
