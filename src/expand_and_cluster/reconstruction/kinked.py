@@ -18,9 +18,11 @@ from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.crossing import cross_kinks
 from expand_and_cluster.reconstruction.far_samples import FarSamples, far_samples, robust_cost
+from expand_and_cluster.reconstruction.fusing import fuse
 from expand_and_cluster.reconstruction.ordinary import ORDINARY, ordinary_error, whole_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_kinks import read_kinks
+from expand_and_cluster.reconstruction.thinning import thin
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Steps of a turn, in which samples far off count less: the damping of the first in units of the
@@ -34,6 +36,9 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
+
+# Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
+CAREFUL = 2.25
 
 
 def descend_with_kinks(
@@ -51,53 +56,67 @@ def descend_with_kinks(
     """
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
-    seen = far_samples(bench, candidate)
     for _ in range(TURNS):
         if is_over(bench.deadline):
             break
-        found = _turned(bench, candidate, seen)
+        lighter, spare = _lightened(bench, candidate)
+        found = _turned(bench, lighter, bool(spare))
         if found is None:
             break
-        candidate, seen, lost = found
-        removals += lost
+        candidate, lost = found
+        removals += spare + lost
     return replace(candidate, loss=whole_error(bench, candidate)), removals
 
 
+def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate without what is to spare among neurons that are in their places."""
+    fewer, fused = fuse(bench, candidate)
+    fewer, lost = thin(bench, fewer, CAREFUL * candidate.loss)
+    return replace(fewer, loss=ordinary_error(bench, fewer)), fused + lost
+
+
 def _turned(
-    bench: Workbench, candidate: Candidate, seen: FarSamples
-) -> tuple[Candidate, FarSamples, tuple[Removal, ...]] | None:
+    bench: Workbench, candidate: Candidate, lighter: bool
+) -> tuple[Candidate, tuple[Removal, ...]] | None:
     """The candidate with neurons moved and read, after steps; None where that gains nothing.
 
     Args:
         bench: Where candidates are polished.
         candidate: With the error of ordinary samples.
-        seen: Samples that it is far off on.
+        lighter: Whether it has lost neurons, and is worth steps for that.
 
     Returns:
-        What is left, samples that this is far off on, and linear neurons that were lost.
+        What is left, and linear neurons that were lost.
     """
-    for start, lost in _starts(bench, seen):
+    seen = far_samples(bench, candidate)
+    for start, lost in _starts(bench, seen, candidate if lighter else None):
         left = _descended(bench, start)
-        after = far_samples(bench, left)
-        if left.loss <= RISE * candidate.loss and _gains(seen, after):
+        if left.loss <= RISE * candidate.loss and _gains(seen, far_samples(bench, left)):
             reason = "its part of a linear map turned out to be that of others"
             removal = Removal(left.width, reason, whole_error(bench, left))
-            return left, after, (removal,) * lost
+            return left, (removal,) * lost
     return None
 
 
-def _starts(bench: Workbench, seen: FarSamples) -> Iterator[tuple[Candidate, int]]:
+def _starts(
+    bench: Workbench, seen: FarSamples, otherwise: Candidate | None
+) -> Iterator[tuple[Candidate, int]]:
     """Candidates with neurons moved and read, and how many linear ones each has less for that.
 
     Beside those that were read instead of one: what is left of the map may be what others lack.
+
+    Args:
+        bench: Pairs, without a skip.
+        seen: Samples that a network is far off on.
+        otherwise: What to start from where there is nothing to move or read.
     """
     moved = cross_kinks(bench, seen)
     reading = read_kinks(bench, seen if moved is None else far_samples(bench, moved))
     if reading.read:
         for terms in dict.fromkeys((reading.terms // 2, reading.terms)):
             yield reading.candidate(bench, terms), reading.terms - terms
-    elif moved is not None:
-        yield moved, 0
+    elif moved is not None or otherwise is not None:
+        yield moved or otherwise, 0
 
 
 def _gains(before: FarSamples, after: FarSamples) -> bool:
