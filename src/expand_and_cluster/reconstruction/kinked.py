@@ -36,7 +36,6 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
-
 # Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
 CAREFUL = 2.25
 
@@ -44,15 +43,15 @@ CAREFUL = 2.25
 def descend_with_kinks(
     bench: Workbench, candidate: Candidate
 ) -> tuple[Candidate, tuple[Removal, ...]]:
-    """Take steps, and read and move neurons between them, as long as that gains.
+    """Take steps, and lose, move and read neurons between them, as long as that gains.
 
     Args:
         bench: Where candidates are polished, without a skip.
         candidate: Neurons with a kink, most of which are in their places, and linear ones.
 
     Returns:
-        What is left, with the mean squared error of all samples alike, and the linear neurons that
-        were lost beside those that others were read in place of.
+        What is left, with the mean squared error of all samples alike, and what was lost, but for
+        the linear neurons that others were read in place of.
     """
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
@@ -115,8 +114,10 @@ def _starts(
     if reading.read:
         for terms in dict.fromkeys((reading.terms // 2, reading.terms)):
             yield reading.candidate(bench, terms), reading.terms - terms
-    elif moved is not None or otherwise is not None:
-        yield moved or otherwise, 0
+        return
+    start = otherwise if moved is None else moved
+    if start is not None:
+        yield start, 0
 
 
 def _gains(before: FarSamples, after: FarSamples) -> bool:
