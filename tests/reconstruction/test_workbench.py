@@ -69,10 +69,8 @@ def test_a_sample_may_count_less_in_output_weights():
     """As often as its weight says: two for one is that sample twice."""
     source = teacher((3, 4, 2), "gelu")
     bench = bench_for(source)
-    present, network = (
-        np.ones(4, bool),
-        source.replace(layers=(rough_layer(source), source.layers[1])),
-    )
+    present = np.ones(4, bool)
+    network = source.replace(layers=(rough_layer(source), source.layers[1]))
     weights = np.random.default_rng(5).integers(0, 3, size=SAMPLES)
     found = bench.solve_outputs(network, present, weights.astype(float))
     rows = np.repeat(np.arange(SAMPLES), weights)

@@ -58,11 +58,12 @@ class _Fit:
     """Fits of single neurons to activations that samples ask for."""
 
     def __init__(self, bench: Workbench, network: Network) -> None:
-        """Measure second moments of the inputs."""
-        inputs = bench.training.inputs
-        self._extended = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
+        """Measure second moments of the inputs, which all fits share."""
+        self._extended = bench.extended
         self._below, self._above = slopes_of(network.activation)
         self._moments = self._extended.T @ self._extended
+        size = np.trace(self._moments) / len(self._moments)
+        self._ridge = RIDGE * self._moments + RIDGE**2 * size * np.eye(len(self._moments))
 
     def moved(
         self,
@@ -89,11 +90,9 @@ class _Fit:
         above = wanted > 0.0
         if np.array_equal(above, values > 0.0):
             return None
-        slopes = np.where(values > 0.0, self._above, self._below)
+        slopes = self._slopes(values)
         on = self._extended[values > 0.0]
         held = self._below**2 * self._moments + (self._above**2 - self._below**2) * (on.T @ on)
-        ridge = RIDGE * self._moments
-        ridge += RIDGE**2 * np.trace(self._moments) / len(ridge) * np.eye(len(ridge))
         now, move = values, np.zeros_like(vector)
         for _ in range(ROUNDS):
             secants = self._secants(now, wanted)
@@ -105,7 +104,7 @@ class _Fit:
             pull = self._extended[samples].T @ (
                 secants[samples] ** 2 * (wanted[samples] - values[samples])
             )
-            before, move = move, np.linalg.solve(gram + ridge, pull)
+            before, move = move, np.linalg.solve(gram + self._ridge, pull)
             now = values + self._extended @ move
             if np.allclose(move, before):
                 break
@@ -113,7 +112,7 @@ class _Fit:
         return vector + move if np.sum(~right) < np.sum((values > 0.0) != above) else None
 
     def _bent(self, values: Float[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
-        return np.where(values > 0.0, self._above * values, self._below * values)
+        return self._slopes(values) * values
 
     def _straightened(self, activations: Float[np.ndarray, " some"]) -> Float[np.ndarray, " some"]:
         """Pre-activations of these activations; zero for ones that there are none of."""

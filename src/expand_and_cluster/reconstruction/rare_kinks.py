@@ -83,16 +83,17 @@ def read_kinks(bench: Workbench, seen: FarSamples) -> Reading:
         bench: Pairs, without a skip.
         seen: A network of neurons with a kink, and samples that it is far off on.
     """
-    network, inputs = seen.network, bench.training.inputs
+    network = seen.network
     straight = beyond_kink(bench, network.input_vectors) <= LINEAR
     slopes = slopes_of(network.activation)
     rest = whole = _linear_map(bench, network, straight)
+    values = bench.training.inputs @ whole.T
     terms, read = int(straight.sum()), []
     for way in _ways(seen, np.asarray(network.layers[1].weight)[:, ~straight].T, slopes):
-        told = _told(inputs @ whole.T, way, slopes) if terms else None
+        told = _told(values, way, slopes) if terms else None
         if told is None:
             if way.beside <= ALONE:
-                read.append(_begun(inputs, way))
+                read.append(_begun(bench.extended, way))
             continue
         combination, slope = told
         read.append(np.append(combination[:-1] @ whole, combination[-1]))
@@ -178,13 +179,12 @@ def _told(
 
 
 def _begun(
-    inputs: Float[np.ndarray, "samples inputs"], way: _Way
+    extended: Float[np.ndarray, "samples inputs_and_bias"], way: _Way
 ) -> Float[np.ndarray, " inputs_and_bias"]:
     """Input vector of a neuron that is beyond its kink on the samples of a way alone."""
-    features = np.column_stack([inputs, np.ones(len(inputs))])
-    ridge = np.sqrt(RIDGE) * features.T @ features
+    ridge = np.sqrt(RIDGE) * extended.T @ extended
     ridge += RIDGE * np.trace(ridge) / len(ridge) * np.eye(len(ridge))
-    return -_fitted(features, np.zeros(len(inputs)), way.samples, way.wanted, ridge)
+    return -_fitted(extended, np.zeros(len(extended)), way.samples, way.wanted, ridge)
 
 
 def _fitted(

@@ -71,7 +71,7 @@ class Vacancy:
         left = targets - basis @ (basis.T @ targets)
         along = np.linalg.svd(left, full_matrices=False)[2][0] if way is None else way
         along = along / np.linalg.norm(along)
-        extended = np.column_stack([few.inputs, np.ones(len(rows))])[rows]
+        extended = bench.extended[: len(rows)][rows]
         return cls(extended, basis, left, along, network.activation)
 
     @cached_property

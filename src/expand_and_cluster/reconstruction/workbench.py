@@ -59,6 +59,10 @@ class Workbench:
             double precision.
         deadline: `time.monotonic()` after which descents stop.
         report: Told about long descents.
+
+    Attributes:
+        extended: Inputs of all pairs, with a one.
+        fixed: What output weights are solved for beside neurons: `extended` or its last column.
     """
 
     def __init__(
@@ -79,8 +83,8 @@ class Workbench:
         self.deadline = deadline
         self.training = data
         self._targets = data.targets
-        self._extended = np.concatenate([data.inputs, np.ones((len(data.inputs), 1))], axis=1)
-        self.fixed = self._extended if skip else self._extended[:, -1:]
+        self.extended = np.concatenate([data.inputs, np.ones((len(data.inputs), 1))], axis=1)
+        self.fixed = self.extended if skip else self.extended[:, -1:]
 
     @cached_property
     def _pairs(self) -> Data:
@@ -147,7 +151,7 @@ class Workbench:
         self, network: Network, most: int | None = None
     ) -> Float[np.ndarray, "samples neurons"]:
         """Activations of all neurons on the training inputs, or on the first few of them."""
-        vectors, extended = network.input_vectors, self._extended[:most]
+        vectors, extended = network.input_vectors, self.extended[:most]
         found = np.empty((len(extended), len(vectors)))
         with double():
             for first in range(0, len(found), ROWS):
@@ -258,7 +262,7 @@ class Workbench:
             candidate: Where to start.
             settings: When to stop and how to damp; its target is replaced.
         """
-        moments = len(candidate.present) * self._extended.shape[1] ** 2 * np.float32().nbytes
+        moments = len(candidate.present) * self.extended.shape[1] ** 2 * np.float32().nbytes
         own = settings.own and moments <= MOST_OWN
         return GaussNewton(
             candidate.network,
@@ -277,13 +281,13 @@ class Workbench:
 
     def dense(self, candidate: Candidate) -> bool:
         """Whether normal equations of this candidate are written out."""
-        samples, size = self._extended.shape
+        samples, size = self.extended.shape
         fits = samples * size * (size + 1) // 2 <= MOST_PAIRS
         return fits and len(candidate.present) * size <= MOST_DENSE
 
     def cheap(self, candidate: Candidate) -> bool:
         """Whether a step of Levenberg-Marquardt on this candidate takes milliseconds."""
-        samples, size = self._extended.shape
+        samples, size = self.extended.shape
         outputs = self._targets.shape[1]
         cost = step_operations(samples, size, len(candidate.present), outputs)
         return self.dense(candidate) and cost < CHEAP
@@ -295,7 +299,7 @@ class Workbench:
         pre-activation, whose error counts with the slope there; answers that came rounded add
         their own.
         """
-        present, inputs = candidate.present, self._extended[:MOST_ROWS]
+        present, inputs = candidate.present, self.extended[:MOST_ROWS]
         network = candidate.network
         values = self.features(network, MOST_ROWS)[:, present]
         with double():
