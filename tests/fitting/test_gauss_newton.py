@@ -11,6 +11,7 @@ from tests.oracles.least_squares import fitted_loss
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting import gauss_newton
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.projection import frame_of
 from expand_and_cluster.fitting.result import StopReason
@@ -140,6 +141,23 @@ def test_deadline_in_the_past_leaves_the_input_vectors(problem):
     np.testing.assert_array_equal(found.network().input_vectors, start.input_vectors)
     wanted = fitted_loss(start.input_vectors, inputs, targets, "tanh", False)
     assert found.loss == pytest.approx(wanted, rel=1e-9)
+
+
+def test_long_steps_say_what_they_are_at_and_are_the_same_in_pieces(problem, monkeypatch):
+    source, inputs, targets = problem
+    settings = GaussNewtonSettings(steps=2, own=True, tolerance=1e-6)
+    told: list[str] = []
+    monkeypatch.setattr(gauss_newton, "PIECE", 2)
+    pieces = descent_of(
+        nearby(source), inputs, targets, settings, tell=lambda _, note: told.append(note)
+    )
+    run(pieces)
+    assert "0 of 5 neurons measured" in told
+    assert "2 of at most 150 iterations" in told
+    monkeypatch.setattr(gauss_newton, "PIECE", 1000)
+    whole = run(descent_of(nearby(source), inputs, targets, settings))
+    assert pieces.iterations == whole.iterations
+    np.testing.assert_allclose(pieces.history, whole.history, rtol=1e-9)
 
 
 def test_target_ends_the_descent(problem):

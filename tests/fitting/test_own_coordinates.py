@@ -66,7 +66,8 @@ def preconditioner(frame, point, damping):
     return curvature, moments, within
 
 
-@pytest.mark.parametrize("name", ["softplus", "gelu"])  # Slopes of the latter have both signs.
+# Slopes of gelu have both signs, and kinks are measured by the samples on one side.
+@pytest.mark.parametrize("name", ["softplus", "gelu", "relu", "leaky_relu"])
 def test_moments_are_what_the_regression_on_the_inputs_leaves(name):
     with double():
         frame, point = laid_out(saturated().replace(activation=resolve(name)), samples=200)
@@ -140,6 +141,23 @@ def test_neurons_are_taken_by_themselves_where_coupling_them_would_be_too_large(
         move = np.random.default_rng(1).normal(size=(1, 13))
         back = np.asarray(within.apply(jnp.asarray(move @ matrix)))
         assert np.linalg.norm(back - move) < 1e-2 * np.linalg.norm(move)
+
+
+def test_what_cannot_be_coupled_is_taken_by_itself(monkeypatch):
+    """A matrix that is not finite: the step is tried all the same, and damped more if it is bad."""
+    monkeypatch.setattr(own_coordinates_module, "_inverted", lambda matrix: None)
+    with double():
+        frame, point = laid_out(saturated())
+        _, moments, within = preconditioner(frame, point, 1e-8)
+        assert moments.linear is not None
+        assert within.coupling is None
+        left = jnp.asarray(np.random.default_rng(1).normal(size=(6, 13)))
+        assert np.isfinite(np.asarray(within.apply(left))).all()
+
+
+def test_a_matrix_that_is_no_number_has_no_inverse():
+    assert own_coordinates_module._inverted(np.full((3, 3), np.nan, np.float32)) is None
+    assert own_coordinates_module._inverted(-np.eye(3, dtype=np.float32)) is None
 
 
 def test_the_preconditioner_is_symmetric_and_positive():

@@ -53,7 +53,7 @@ def test_they_are_told_by_what_is_left_of_few_samples(activation, shares, monkey
     source = rarely_bent(activation, *shares)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
-    linear = without_skip(bench, plain, candidate)
+    linear, _ = without_skip(bench, plain, candidate)
     # The map is a sum of two terms, and all signs are right.
     assert linear.width == 7
     assert ordinary_error(plain, linear) < 1e-12
@@ -88,7 +88,7 @@ def test_a_neuron_that_is_hardly_ever_on_is_begun_with_its_samples(monkeypatch):
     source = rarely_bent("relu", 0.99, 12 / 3000)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
-    left, _ = descend_with_kinks(plain, without_skip(bench, plain, candidate))
+    left, _ = descend_with_kinks(plain, without_skip(bench, plain, candidate)[0])
     assert left.width == 7
     assert np.all(_angles(left, source) < 0.1)
     # Steps in which samples far off count less end when all others are exact.
@@ -100,7 +100,7 @@ def test_one_that_is_on_at_fewer_samples_than_it_has_weights_is_not_told(monkeyp
     source = rarely_bent("relu", 0.99, 4 / 3000)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
-    linear = without_skip(bench, plain, candidate)
+    linear, _ = without_skip(bench, plain, candidate)
     reading = read_kinks(plain, far_samples(plain, linear))
     assert reading.read == 1
     angle = _angles(reading.candidate(plain, reading.terms), source)
@@ -139,6 +139,16 @@ def test_neurons_move_for_samples_on_the_wrong_side_of_their_kinks(activation):
     moved = candidate.compact().input_vectors
     assert np.all(_angles(candidate, source)[[0, 1, 3, 4]] < 1e-3)
     assert abs(moved[2, 6] / source.input_vectors[2, 6] - 1.0) < 0.1
+
+
+def test_every_neuron_that_the_map_stands_for_is_recorded():
+    source = rarely_bent("leaky_relu", 0.995, 0.005)
+    bench, plain = benches(source)
+    linear, lost = without_skip(bench, plain, bench.start(source.input_vectors, 8))
+    assert [removal.width for removal in lost] == [6, 5]
+    assert all("hardly any pair" in removal.reason for removal in lost)
+    # Two linear ones have taken their place.
+    assert linear.width == 7
 
 
 def test_neurons_without_a_kink_are_refused():

@@ -120,7 +120,7 @@ WIDE_EXPERIMENT = Experiment(
     name="chosen-queries-wide",
     claim="784-256-10, three activations, width unknown: all weights "
     "within 1e-9 from at most 262,144 questions, in at most 30 minutes each",
-    minutes=90.0,
+    minutes=50.0,
     run=partial(
         run,
         name="chosen-queries-wide",

@@ -131,6 +131,6 @@ EXPERIMENT = Experiment(
     "numbers of channels unknown, two trained on Fashion-MNIST and a random one: all kernels of "
     "both layers within a cosine distance of 1e-6, and no other, from at most 1,000,000 questions "
     "each",
-    minutes=30.0,
+    minutes=50.0,
     run=run,
 )

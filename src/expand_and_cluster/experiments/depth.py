@@ -146,6 +146,6 @@ ASKING_EXPERIMENT = Experiment(
     claim="random networks 10-15-15-1, 10-20-20-1 and 40-20-10-10-1 of tanh, relu, g, softplus and "
     "gelu, widths unknown: every weight within 1e-8 from at most 262,144 questions, in at most 20 "
     "minutes each",
-    minutes=45.0,
+    minutes=25.0,
     run=run_untrained,
 )

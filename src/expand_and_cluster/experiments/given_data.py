@@ -170,8 +170,8 @@ def _distances(
             f"{name}_inputs": int(np.sum(~mask)),
             f"{name}_mean_distance": float(np.mean(own)),
             f"{name}_max_distance": float(np.max(own)),
-            "missing": scores.missing,
-            "excess": scores.excess,
+            f"{name}_missing": scores.missing,
+            f"{name}_excess": scores.excess,
         }
     return row
 

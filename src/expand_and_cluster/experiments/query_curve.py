@@ -91,6 +91,6 @@ EXPERIMENT = Experiment(
     name="query-curve",
     claim="784-64-10 tanh: exact recovery from how many questions (at most "
     "twice the counting bound)",
-    minutes=60.0,
+    minutes=15.0,
     run=run,
 )

@@ -1,5 +1,6 @@
 """The Gauss-Newton matrix as products, its preconditioner, and conjugate gradients on them."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -10,7 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from expand_and_cluster.fitting.linear_solve import solve_by_conjugate_gradients
+from expand_and_cluster.fitting.linear_solve import Solving, begin_solving, go_on_solving
 from expand_and_cluster.fitting.normal_equations import pair_index
 from expand_and_cluster.fitting.own_coordinates import OwnCoordinates
 from expand_and_cluster.fitting.projection import Differences, Frame, Point
@@ -22,7 +23,8 @@ class Curvature(NamedTuple):
     Attributes:
         inputs: Uncorrelated inputs.
         slopes: Derivatives of the activations.
-        features: Features of the output.
+        features: Features of the output, one row for each: beside a skip there are as many as
+            inputs, and products with a few columns read them four times as fast so.
         weights: Share of every row in the mean over samples.
         differences: How rows are compared.
         outputs: Output weights of the neurons.
@@ -33,7 +35,7 @@ class Curvature(NamedTuple):
 
     inputs: Float[Array, "blocks rows directions"]
     slopes: Float[Array, "blocks rows neurons"]
-    features: Float[Array, "blocks rows features"]
+    features: Float[Array, "features rows"]
     weights: Float[Array, "blocks rows"]
     differences: Differences
     outputs: Float[Array, "neurons outputs"]
@@ -70,7 +72,7 @@ def curvature_at(point: Point, frame: Frame, dtype: type) -> Curvature:
     return Curvature(
         inputs,
         point.slopes.astype(dtype),
-        point.features.astype(dtype),
+        _all_rows(point.features).astype(dtype).T,
         frame.weights.astype(dtype),
         frame.differences,
         outputs.astype(dtype),
@@ -136,24 +138,28 @@ def product(
             features then leaves nothing of moves that output weights undo.
     """
     # All rows in one product: cut into blocks, they would be copied for every one of them.
-    inputs, slopes, features, weights, differences = jax.tree.map(
+    inputs, slopes, weights, differences = jax.tree.map(
         _all_rows,
-        (
-            curvature.inputs,
-            curvature.slopes,
-            curvature.features,
-            curvature.weights,
-            curvature.differences,
-        ),
+        (curvature.inputs, curvature.slopes, curvature.weights, curvature.differences),
     )
-    factor, outputs = (curvature.factor, True), curvature.outputs
+    outputs = curvature.outputs
     change = differences.apply((slopes * (inputs @ move.T)) @ outputs)
-    followed = jsl.cho_solve(factor, features.T @ (weights[:, None] * change))
-    left = change - features @ followed
+    left = _unmatched(curvature, weights, change)
     if refined:
-        left = left - features @ jsl.cho_solve(factor, features.T @ (weights[:, None] * left))
+        left = _unmatched(curvature, weights, left)
     back = differences.transpose(left * weights[:, None])
     return (slopes * (back @ outputs.T)).T @ inputs
+
+
+def _unmatched(
+    curvature: Curvature, weights: Float[Array, " rows"], change: Float[Array, "rows outputs"]
+) -> Float[Array, "rows outputs"]:
+    """What output weights do not make up for."""
+    seen = curvature.features @ (weights[:, None] * change)
+    followed = jsl.cho_solve((curvature.factor, True), seen)
+    # Without barriers, turning is made a part of the product, which then takes longer.
+    matched = jax.lax.optimization_barrier(followed.T) @ curvature.features
+    return change - jax.lax.optimization_barrier(matched).T
 
 
 def _all_rows(values: Array) -> Array:
@@ -178,14 +184,16 @@ def by_transposes(
     return jnp.einsum("ilk,li->ki", blocks, move)
 
 
-@jax.jit
+Shape = Float[Array, "directions neurons neurons"] | OwnCoordinates
+
+
 def solve_step(
     curvature: Curvature,
     gradient: Float[Array, "neurons directions"],
     damping: Float[Array, ""],
     tolerance: Float[Array, ""],
     iterations: Array,
-    shape: Float[Array, "directions neurons neurons"] | OwnCoordinates,
+    shape: Shape,
 ) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
     """Conjugate gradients for the damped step.
 
@@ -201,21 +209,52 @@ def solve_step(
         The move, the decrease of the mean squared error (over samples and outputs) that the
         quadratic model predicts for it, and the number of iterations taken.
     """
-    if isinstance(shape, OwnCoordinates):
-        precondition = shape.apply
-    else:
-        half = inverse_factors(shape, damping * curvature.metric)
+    begun = begin_step(curvature, gradient, damping, shape)
+    step, decrease = go_on_with_step(
+        curvature, begun, gradient, damping, tolerance, iterations, shape
+    )
+    return step.move, decrease, step.taken
 
-        def precondition(left: Array) -> Array:
-            return by_transposes(half, by_blocks(half, left))
+
+@jax.jit
+def begin_step(
+    curvature: Curvature,
+    gradient: Float[Array, "neurons directions"],
+    damping: Float[Array, ""],
+    shape: Shape,
+) -> Solving:
+    """A step before its first iteration (see `solve_step`)."""
+    return begin_solving(_preconditioner(curvature, damping, shape), -gradient)
+
+
+@jax.jit
+def go_on_with_step(
+    curvature: Curvature,
+    begun: Solving,
+    gradient: Float[Array, "neurons directions"],
+    damping: Float[Array, ""],
+    tolerance: Float[Array, ""],
+    iterations: Array,
+    shape: Shape,
+) -> tuple[Solving, Float[Array, ""]]:
+    """A step after so many iterations in all, or solved; and the decrease that it predicts."""
 
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move
 
-    move, left, taken = solve_by_conjugate_gradients(
-        matrix, precondition, -gradient, tolerance, iterations
-    )
+    precondition = _preconditioner(curvature, damping, shape)
+    step = go_on_solving(matrix, precondition, begun, tolerance, iterations)
     # move . (H + damping metric) move = move . (-gradient - left)
-    damped = damping * jnp.sum(curvature.metric * move**2)
-    decrease = -jnp.sum(gradient * move) + jnp.sum(move * left) + damped
-    return move, decrease / curvature.outputs.shape[1], taken
+    damped = damping * jnp.sum(curvature.metric * step.move**2)
+    decrease = -jnp.sum(gradient * step.move) + jnp.sum(step.move * step.left) + damped
+    return step, decrease / curvature.outputs.shape[1]
+
+
+def _preconditioner(
+    curvature: Curvature, damping: Float[Array, ""], shape: Shape
+) -> Callable[[Array], Array]:
+    """What each of these makes of a vector."""
+    if isinstance(shape, OwnCoordinates):
+        return shape.apply
+    half = inverse_factors(shape, damping * curvature.metric)
+    return lambda left: by_transposes(half, by_blocks(half, left))

@@ -31,8 +31,7 @@ how far is too far, while its own shape is lost. A ridge on output weights that 
 error (`GaussNewtonSettings.ridge`; Hoerl & Kennard 1970) leads back from there.
 """
 
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -45,11 +44,13 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.conjugate_gradients import (
     Curvature,
+    Shape,
+    begin_step,
     blocks_at,
     curvature_at,
-    solve_step,
+    go_on_with_step,
 )
-from expand_and_cluster.fitting.own_coordinates import OwnCoordinates, OwnMoments, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import (
     Frame,
     Point,
@@ -72,8 +73,8 @@ OVERSHOT, CORRECTIONS, SHORT, ROUGH = 1.5, 3, 40, 0.1
 # Division of the damping after a good step that left no more than its model does once corrected,
 # and after one that needed no correction.
 EASE, EASE_MODEL = 8.0, 64.0
-# Most iterations that a step grows to.
-MOST_ITERATIONS = 1600
+# Most iterations that a step grows to; after every few of them the deadline is looked at.
+MOST_ITERATIONS, PIECE = 1600, 40
 # Multiple of the ordinary samples' largest error at which a sample counts half.
 FAR = 10.0
 # A step in single precision that leaves more than this share of the loss is followed by double,
@@ -129,6 +130,7 @@ class GaussNewton:
         present: Neurons that take part (all if None).
         moments: What is known of neurons on these pairs from earlier descents, for settings that
             want each neuron's own coordinates.
+        tell: Told, every few seconds of a long step, what it is at.
     """
 
     def __init__(
@@ -140,6 +142,7 @@ class GaussNewton:
         *,
         present: Bool[np.ndarray, " neurons"] | None = None,
         moments: OwnMoments | None = None,
+        tell: Callable[["GaussNewton", str], None] = lambda descent, note: None,
     ) -> None:
         """Solve for the output weights of the first network; no step is taken yet."""
         self._network = network
@@ -157,7 +160,7 @@ class GaussNewton:
         self.step = 0
         self.iterations = 0
         self._most = self.settings.iterations
-        self._pace = 0.0
+        self._tell = tell
         self._moments = (moments or OwnMoments(frame)) if self.settings.own else None
         self.loss = float(self._point.loss)
         self.history: list[tuple[int, float]] = [(0, self.loss)]
@@ -217,7 +220,7 @@ class GaussNewton:
         curvature = self._curvature(self._point)
         shape = self._preconditioner(curvature)
         vectors, point, predicted = self._solved(
-            self._vectors, self._point, curvature, shape, chosen.tolerance, self._in_time()
+            self._vectors, self._point, curvature, shape, chosen.tolerance, self._most
         )
         cut_short = self.iterations - before_solving >= self._most
         left = max(OVERSHOT * (before - predicted), chosen.target)
@@ -273,24 +276,17 @@ class GaussNewton:
             )
         self.loss = float(self._point.loss)
 
-    def _in_time(self) -> int:
-        """Most iterations of the next step, as far as the deadline leaves time for them."""
-        if self._deadline is None or self._pace == 0.0:
-            return self._most
-        left = (self._deadline - time.monotonic()) / self._pace
-        return int(np.clip(left, SHORT, self._most))
-
     def _curvature(self, point: Point) -> Curvature:
         """The Gauss-Newton matrix at a point, in the precision of the steps."""
         with double():
             return curvature_at(point, self._frame, self._dtype)
 
-    def _preconditioner(self, curvature: Curvature) -> Array | OwnCoordinates:
+    def _preconditioner(self, curvature: Curvature) -> Shape:
         """What shapes the solves of a step, corrections included."""
         with double():
             if self._moments is None:
                 return blocks_at(self._point, self._frame, self._dtype)
-            moments = self._moments.at(self._point)
+            moments = self._moments.at(self._point, lambda note: self._tell(self, note))
             damping = jnp.asarray(self._damping)
             return own_coordinates(moments, curvature.outputs, damping, curvature.metric)
 
@@ -303,7 +299,7 @@ class GaussNewton:
         vectors: Array,
         point: Point,
         curvature: Curvature,
-        shape: Array | OwnCoordinates,
+        shape: Shape,
         tolerance: float,
         iterations: int,
     ) -> tuple[Array, Point, float]:
@@ -311,17 +307,19 @@ class GaussNewton:
         frame, activation, dtype = self._frame, self._network.activation, self._dtype
         with double():
             gradient = slopes_gradient(point, frame)
-            began = time.monotonic()
-            move, predicted, taken = solve_step(
-                curvature,
-                gradient.astype(dtype),
-                jnp.asarray(self._damping, dtype),
-                jnp.asarray(tolerance, dtype),
-                jnp.asarray(iterations),
-                shape,
-            )
-            moved = vectors + move.astype(jnp.float64) @ frame.root.T
-            self.iterations += int(taken)
-            if int(taken) > SHORT:
-                self._pace = (time.monotonic() - began) / int(taken)
+            pull, damping = gradient.astype(dtype), jnp.asarray(self._damping, dtype)
+            solved_at = jnp.asarray(tolerance, dtype)
+            step = begin_step(curvature, pull, damping, shape)
+            predicted, taken = jnp.asarray(0.0), 0
+            while taken < iterations:
+                until = min(taken + PIECE, iterations)
+                step, predicted = go_on_with_step(
+                    curvature, step, pull, damping, solved_at, jnp.asarray(until), shape
+                )
+                taken = int(step.taken)
+                if taken < until or is_over(self._deadline):
+                    break
+                self._tell(self, f"{taken} of at most {iterations} iterations")
+            self.iterations += taken
+            moved = vectors + step.move.astype(jnp.float64) @ frame.root.T
             return moved, evaluate(moved, self._present, frame, activation), float(predicted)

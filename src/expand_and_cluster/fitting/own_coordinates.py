@@ -21,7 +21,8 @@ beside what they share, and are badly conditioned without the split.
 Beside a skip, the affine map makes up for all that is linear, and only the rest is left.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +30,7 @@ import jax.scipy.linalg as jsl
 import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
-from scipy.linalg import get_blas_funcs, get_lapack_funcs
+from scipy.linalg import get_lapack_funcs
 
 from expand_and_cluster.fitting.projection import ROWS, Frame, Point, features_factor
 
@@ -43,6 +44,8 @@ MOST_COUPLED = 10_000
 STEADY = (1e-5, 1e-4, 1e-3, 1e-2)
 # Rows of a triangle that are mirrored at a time.
 PART = 512
+# Neurons that are measured, half a second each where inputs are many, between two reports.
+TELL = 8
 # Change of a neuron's slopes, relative to their square, after which its moments are measured anew.
 CHANGED = 1e-2
 
@@ -70,30 +73,27 @@ class OwnCoordinates(NamedTuple):
         inverse: Inverses of the Cholesky factors of every neuron's own curvature, damping included.
         outputs: Output weights.
         held: One over their square, for every neuron; zero for absent ones.
-        linear: As in `Moments`.
-        coupling: Inverse of the matrix that couples linear maps of the inputs; None without any.
+        seen: These inverses times what is linear (see `Moments`); None where neurons are taken by
+            themselves.
+        coupling: Inverse of the matrix that couples linear maps of the inputs; None likewise.
     """
 
     inverse: Float[Array, "neurons directions directions"]
     outputs: Float[Array, "neurons outputs"]
     held: Float[Array, " neurons"]
-    linear: Float[Array, "neurons directions directions"] | None
+    seen: Float[Array, "neurons directions directions"] | None
     coupling: Float[Array, "maps maps"] | None
 
     def apply(self, left: Float[Array, "neurons directions"]) -> Float[Array, "neurons directions"]:
-        """The approximate inverse, times a vector."""
-        alone = self._alone(left.astype(jnp.float32))
-        if self.coupling is None:
-            return alone.astype(left.dtype)
-        maps = self.outputs.T @ jnp.einsum("kij,ki->kj", self.linear, alone)
-        shared = (self.coupling @ maps.reshape(-1)).reshape(maps.shape)
-        back = jnp.einsum("kij,kj->ki", self.linear, self.outputs @ shared)
-        return (alone - self._alone(back)).astype(left.dtype)
-
-    def _alone(self, left: Float[Array, "neurons directions"]) -> Array:
-        """Every neuron by itself."""
-        half = jnp.einsum("kij,kj->ki", self.inverse, left)
-        return jnp.einsum("kij,ki->kj", self.inverse, half) * self.held[:, None]
+        """The approximate inverse, times a vector; all its time is in reading the matrices."""
+        half = jnp.einsum("kij,kj->ki", self.inverse, left.astype(jnp.float32))
+        if self.coupling is not None:
+            linear = jnp.einsum("kij,ki->kj", self.seen, half)
+            maps = (self.outputs * self.held[:, None]).T @ linear
+            shared = (self.coupling @ maps.reshape(-1)).reshape(maps.shape)
+            half = half - jnp.einsum("kij,kj->ki", self.seen, self.outputs @ shared)
+        whole = jnp.einsum("kij,ki->kj", self.inverse, half) * self.held[:, None]
+        return whole.astype(left.dtype)
 
 
 class _Measured(NamedTuple):
@@ -134,11 +134,12 @@ class OwnMoments:
         small = frame.targets.shape[-1] * directions <= MOST_COUPLED
         self._coupled, self._apart = small and not beside_skip, small or beside_skip
 
-    def at(self, point: Point) -> Moments:
+    def at(self, point: Point, tell: Callable[[str], None] = lambda note: None) -> Moments:
         """The moments at a point.
 
         Args:
             point: Where a step is taken, on the pairs of the frame.
+            tell: Told after every few neurons that are measured.
         """
         slopes = point.slopes.astype(jnp.float32).reshape(-1, point.slopes.shape[-1])
         nearest, changed = _nearest(slopes, self._slopes)
@@ -146,7 +147,11 @@ class OwnMoments:
         places = np.asarray(nearest).copy()
         places[anew] = len(self._known) + np.arange(len(anew))
         columns = np.asarray(slopes[:, anew]).T
-        both = [*self._known, *map(self._measured, columns)]
+        both = list(self._known)
+        for number, column in enumerate(columns):
+            if number % TELL == 0:
+                tell(f"{number} of {len(columns)} neurons measured")
+            both.append(self._measured(column))
         self._known = [both[place] for place in places]
         self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
         own = jnp.asarray(np.stack([each.own for each in self._known]))
@@ -160,15 +165,43 @@ class OwnMoments:
 
     def _measured(self, slopes: Float[np.ndarray, " samples"]) -> _Measured:
         """Measure one neuron."""
+        low, high = slopes.min(), slopes.max()
+        if np.all((slopes == low) | (slopes == high)):
+            return self._measured_at_kink(slopes == high, low, high)
         own = _second_moments(self._inputs, self._weights * slopes**2)
         mean = np.trace(own) / len(own)
         if not self._apart:
             return _Measured(own, mean, None)
         # A product with itself is half the work of any other, and needs weights that have a root.
-        least = min(slopes.min(), np.float32(0.0))
+        least = min(low, np.float32(0.0))
         linear = _second_moments(self._inputs, self._weights * (slopes - least))
         linear[np.diag_indices(len(own))] += least
         return _Measured(own - linear @ linear, mean, linear if self._coupled else None)
+
+    def _measured_at_kink(
+        self, above: Bool[np.ndarray, " samples"], low: np.floating, high: np.floating
+    ) -> _Measured:
+        """Measure a neuron that has one slope or another.
+
+        All its moments follow from those of the samples with one of the two, and these from the
+        ones with the other, for those of all are the identity.
+
+        Args:
+            above: Which samples have the higher slope.
+            low: The lower slope.
+            high: The higher one; the same for a neuron that bends nowhere, or is absent.
+        """
+        fewer = above if 2 * np.sum(above) <= len(above) else ~above
+        here = _second_moments(self._inputs[fewer], self._weights[fewer])
+        identity = np.eye(len(here), dtype=np.float32)
+        higher = here if fewer is above else identity - here
+        total = low**2 * identity + (high**2 - low**2) * higher
+        mean = np.trace(total) / len(total)
+        if not self._apart:
+            return _Measured(total, mean, None)
+        linear = low * identity + (high - low) * higher
+        own = (high - low) ** 2 * (here - here @ here)
+        return _Measured(own, mean, linear if self._coupled else None)
 
 
 def _second_moments(
@@ -176,14 +209,14 @@ def _second_moments(
 ) -> Float[np.ndarray, "directions directions"]:
     """Sum over samples of weight times input times input."""
     root = np.sqrt(weights)[:, None]
-    total = np.zeros((inputs.shape[1], inputs.shape[1]), np.float32, order="F")
+    total = np.zeros((inputs.shape[1], inputs.shape[1]), np.float32)
     scaled = np.empty_like(inputs[:ROWS])
-    product: Any = get_blas_funcs("syrk", dtype=np.float32)
     for first in range(0, len(inputs), ROWS):
         rows = slice(first, first + ROWS)
         part = np.multiply(inputs[rows], root[rows], out=scaled[: len(root[rows])])
-        total = product(1.0, part.T, 1.0, total, overwrite_c=1)
-    return np.triu(total) + np.triu(total, 1).T
+        # NumPy computes one half of a product with itself.
+        total += part.T @ part
+    return total
 
 
 @jax.jit
@@ -232,11 +265,14 @@ def own_coordinates(
     """
     outputs = outputs.astype(jnp.float32)
     inverse, held = _factored(moments, outputs, (damping * metric).astype(jnp.float32))
-    coupling = None
-    if moments.linear is not None:
-        shared = np.asarray(_coupled(moments.linear, inverse, outputs, held)).T
-        coupling = jnp.asarray(_inverted(shared))
-    return OwnCoordinates(inverse, outputs, held, moments.linear, coupling)
+    if moments.linear is None:
+        return OwnCoordinates(inverse, outputs, held, None, None)
+    maps, seen = _coupled(moments.linear, inverse, outputs, held)
+    coupling = _inverted(np.asarray(maps).T)
+    if coupling is None:
+        # A poor preconditioner, but one with which the step can be tried, and damped more.
+        return OwnCoordinates(inverse, outputs, held, None, None)
+    return OwnCoordinates(inverse, outputs, held, seen, jnp.asarray(coupling))
 
 
 @jax.jit
@@ -264,34 +300,37 @@ def _coupled(
     inverse: Float[Array, "neurons directions directions"],
     outputs: Float[Array, "neurons outputs"],
     held: Float[Array, " neurons"],
-) -> Float[Array, "maps maps"]:
-    """What moves of all neurons by themselves do to linear maps of the inputs, plus one."""
+) -> tuple[Float[Array, "maps maps"], Float[Array, "neurons directions directions"]]:
+    """What moves of all neurons by themselves do to linear maps of the inputs, plus one.
 
-    def square(part: tuple[Array, Array]) -> Array:
+    And each neuron's part of it, `OwnCoordinates.seen`.
+    """
+
+    def square(part: tuple[Array, Array]) -> tuple[Array, Array]:
         seen = part[1] @ part[0]
-        return seen.T @ seen
+        return seen.T @ seen, seen
 
-    squares = jax.lax.map(square, (linear, inverse)) * held[:, None, None]
+    squares, seen = jax.lax.map(square, (linear, inverse))
+    squares = squares * held[:, None, None]
     maps = jnp.einsum("ko,kp,kij->oipj", outputs, outputs, squares)
     size = outputs.shape[1] * linear.shape[1]
-    return maps.reshape(size, size) + jnp.eye(size, dtype=jnp.float32)
+    return maps.reshape(size, size) + jnp.eye(size, dtype=jnp.float32), seen
 
 
-def _inverted(matrix: Float[np.ndarray, "maps maps"]) -> Float[np.ndarray, "maps maps"]:
+def _inverted(matrix: Float[np.ndarray, "maps maps"]) -> Float[np.ndarray, "maps maps"] | None:
     """Inverse of a symmetric matrix whose eigenvalues are one and more.
 
-    Raises:
-        FloatingPointError: If it is far from that, or not finite.
+    None if it is far from that, or not finite.
     """
     factored, inverted = get_lapack_funcs(("potrf", "potri"), dtype=np.float32)
     for steady in STEADY:
         factor = np.array(matrix, order="F")
         factor[np.diag_indices(len(factor))] *= 1.0 + steady
         factor, failed = factored(factor, lower=1, overwrite_a=1)
-        if not failed:
+        if not failed and np.isfinite(factor.diagonal()).all():
             break
     else:
-        raise FloatingPointError("the curvature that neurons share is not positive")
+        return None
     inverse, _ = inverted(factor, lower=1, overwrite_c=1)
     for first in range(0, len(inverse), PART):
         here, below = slice(first, first + PART), slice(first + PART, None)

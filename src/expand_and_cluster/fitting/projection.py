@@ -132,11 +132,12 @@ def frame_of(
             factor[:, None] * (values - compared[:, None] * values[mate])
             for values in (extended, targets)
         )
-    allowed = np.eye(extended.shape[1]) if moves is None else moves
-    projected = seen_as @ allowed
+    projected = seen_as if moves is None else seen_as @ moves
     variance, directions = np.linalg.eigh(projected.T @ projected / samples)
     seen = variance > LEAST_VARIANCE * variance[-1]
-    root = allowed @ directions[:, seen] / np.sqrt(variance[seen])
+    root = directions[:, seen] / np.sqrt(variance[seen])
+    if moves is not None:
+        root = moves @ root
 
     def laid_out(values: np.ndarray) -> np.ndarray:
         filled = np.zeros((blocks * rows, *values.shape[1:]), values.dtype)

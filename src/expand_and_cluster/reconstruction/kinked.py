@@ -92,8 +92,9 @@ def _turned(
         left = _descended(bench, start)
         if left.loss <= RISE * candidate.loss and _gains(seen, far_samples(bench, left)):
             reason = "its part of a linear map turned out to be that of others"
-            removal = Removal(left.width, reason, whole_error(bench, left))
-            return left, (removal,) * lost
+            error = whole_error(bench, left)
+            widths = reversed(range(left.width, left.width + lost))
+            return left, tuple(Removal(width, reason, error) for width in widths)
     return None
 
 
@@ -113,7 +114,8 @@ def _starts(
     reading = read_kinks(bench, seen if moved is None else far_samples(bench, moved))
     if reading.read:
         for terms in dict.fromkeys((reading.terms // 2, reading.terms)):
-            yield reading.candidate(bench, terms), reading.terms - terms
+            start = reading.candidate(bench, terms)
+            yield start, len(reading.vectors) + reading.terms - start.width
         return
     start = otherwise if moved is None else moved
     if start is not None:

@@ -15,6 +15,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.reconstruction.candidate import Candidate, padded
 from expand_and_cluster.reconstruction.ordinary import without_far
+from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.signs import flip_neurons
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -30,8 +31,10 @@ LEAST = 1e-4
 MARGIN = 0.01
 
 
-def without_skip(bench: Workbench, plain: Workbench, candidate: Candidate) -> Candidate:
-    """The candidate with linear neurons in place of its affine map.
+def without_skip(
+    bench: Workbench, plain: Workbench, candidate: Candidate
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The candidate with linear neurons in place of its affine map, and the neurons it lost.
 
     Neurons that bend on few samples are taken for a part of the map: as long as it is there,
     nothing holds them, and where others are wrong on a few samples they make up for that.
@@ -52,13 +55,18 @@ def without_skip(bench: Workbench, plain: Workbench, candidate: Candidate) -> Ca
             "activation that is linear on either side of a kink, was expected"
         )
     kept = candidate.present & (beyond_kink(bench, network.input_vectors) > RARE)
-    network = without_far(bench, bench.solve_outputs(network, kept)).compact()
+    solved = bench.solve_outputs(network, kept)
+    removals = tuple(
+        Removal(width, "it bends on hardly any pair, and an affine map does its work", solved.loss)
+        for width in reversed(range(solved.width, candidate.width))
+    )
+    network = without_far(bench, solved).compact()
     root = _root(bench)
     flipped = flip_neurons(network, _signs(network, root))
     assert flipped.skip is not None
     linear = as_linear_neurons(bench, np.asarray(flipped.skip.weight))
     vectors = np.vstack([flipped.input_vectors, linear])
-    return without_far(plain, plain.start(vectors, padded(len(vectors))))
+    return without_far(plain, plain.start(vectors, padded(len(vectors)))), removals
 
 
 def beyond_kink(

@@ -34,12 +34,14 @@ def without_far(bench: Workbench, candidate: Candidate) -> Candidate:
     By Cauchy's weights, chosen anew as long as ordinary samples gain by that (iteratively
     reweighted least squares; Holland & Welsch 1977). A sample that alone tells a weight still does.
     """
-    error = ordinary_error(bench, candidate)
+    residual = _residual(bench, candidate)
+    error = error_of(residual)
     while error > 0.0:
-        squares = np.sum(_residual(bench, candidate) ** 2, axis=1)
+        squares = np.sum(residual**2, axis=1)
         weights = 1.0 / (1.0 + squares / (FAR**2 * np.quantile(squares, ORDINARY)))
         left = bench.solve_outputs(candidate.network, candidate.present, weights)
-        before, error = error, ordinary_error(bench, left)
+        residual = _residual(bench, left)
+        before, error = error, error_of(residual)
         if not error < before:
             break
         candidate = left

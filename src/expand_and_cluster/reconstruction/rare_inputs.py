@@ -210,7 +210,8 @@ def _smallest(
             block = (offsets * products[one, other][:, None]).T @ offsets
             gram[one, :, other], gram[other, :, one] = block, block.T
     gram = gram.reshape(weights.size, weights.size)
-    right = np.einsum("ro,roi,rp->ip", left, slopes, offsets).ravel() + gram @ weights.ravel()
+    pull = np.einsum("ro,roi->ri", left, slopes).T @ offsets
+    right = pull.ravel() + gram @ weights.ravel()
     return _solved(gram, right, shift).reshape(weights.shape)
 
 

@@ -70,9 +70,10 @@ def rebuild(
 def _with_kinks(bench: Workbench, start: Candidate) -> Rebuilt:
     """Neurons with a kink, without an affine map beside them: it hides those that hardly bend."""
     plain = bench.without_skip()
-    candidate, read_instead = descend_with_kinks(plain, without_skip(bench, plain, start))
+    candidate, rarely_bent = without_skip(bench, plain, start)
+    candidate, read_instead = descend_with_kinks(plain, candidate)
     candidate, removals = settle(plain, candidate)
-    return finish(plain, candidate, read_instead + removals)
+    return finish(plain, candidate, rarely_bent + read_instead + removals)
 
 
 def slim(bench: Workbench, rebuilt: Rebuilt, capacity: int) -> Rebuilt:

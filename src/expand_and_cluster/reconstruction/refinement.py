@@ -175,7 +175,7 @@ class Refinement:
             return False
         more = with_neuron(found.network, missing)
         network, loss = self._once(f"with-missing-{number}", more, self.polish)
-        if loss > found.loss / FALL:
+        if not loss <= found.loss / FALL:
             return False
         found.network, found.loss = network, loss
         found.missing = (*found.missing, missing.layer)
@@ -203,7 +203,7 @@ class Refinement:
 
     def _lightened(self, found: Refined, share: float) -> bool:
         """Remove neurons to spare, if the error comes back; whether any went."""
-        if found.loss > THINNED or is_over(self._deadline):
+        if not found.loss <= THINNED or is_over(self._deadline):
             return False
         thinned, removals = self.thinned(found.network, found.loss, share)
         if not removals:
@@ -211,7 +211,7 @@ class Refinement:
         widths = "-".join(map(str, thinned.hidden_widths))
         name = f"thinned-{len(found.missing)}-{widths}-{share:g}"
         network, loss = self._once(name, thinned, self.polish)
-        if loss > max(RISE * found.loss, LEAST**2):
+        if not loss <= max(RISE * found.loss, LEAST**2):
             return False
         found.network, found.loss = network, loss
         found.removals += removals

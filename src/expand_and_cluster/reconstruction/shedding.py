@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.reconstruction.fusing import FREE, fuse
@@ -76,6 +77,8 @@ def settle(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Rem
         candidate: With the mean squared error of all samples alike.
     """
     removals: tuple[Removal, ...] = ()
+    if is_over(bench.deadline):
+        return candidate, removals
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:
@@ -197,6 +200,8 @@ def _lighter(
 
 def _without_one(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
     """The candidate without a neuron, if some steps bring the error back."""
+    if is_over(bench.deadline):
+        return candidate, ()
     costs = bench.removal_costs(candidate)
     for neuron in np.argsort(costs)[: min(TRIES, candidate.width - 1)]:
         left = without(bench, candidate, int(neuron))

@@ -110,7 +110,7 @@ def winnow(
         trial: trial.later * candidate.loss if bench.skip and trial is not with_care else np.inf
         for trial in steeply + slowly
     }
-    steep, slow = False, 0
+    steep, slow, asked = False, 0, None
     while slow < pace.patience and not is_over(bench.deadline):
         before = candidate
         for trial in steeply if steep else slowly:
@@ -131,8 +131,9 @@ def winnow(
             candidate = left if left.loss < before.loss else before
         fused: tuple[Removal, ...] = ()
         # Beside a skip, asking takes as long as a step.
-        if not bench.skip or candidate.loss > SLOW * before.loss:
+        if candidate is not asked and (not bench.skip or candidate.loss > SLOW * before.loss):
             candidate, fused = fuse(bench, candidate)
+            asked = None if fused else candidate
         if fused:
             steps, removals = _steps(bench, candidate), removals + fused
         slow = 0 if fused or candidate.loss <= SLOW * before.loss else slow + 1

@@ -271,12 +271,13 @@ class Workbench:
             self.deadline,
             present=candidate.present,
             moments=self._moments if own else None,
+            tell=self.tell,
         )
 
-    def tell(self, descent: GaussNewton) -> None:
-        """Report a step of a long descent."""
+    def tell(self, descent: GaussNewton, within: str = "") -> None:
+        """Report a step of a long descent, or what it is at within the next one."""
         error = np.array([np.sqrt(descent.loss)])
-        note = f"{descent.width} neurons"
+        note = f"{descent.width} neurons" + (f", {within}" if within else "")
         self.report(Progress("polish", descent.step, descent.settings.steps, error, note))
 
     def dense(self, candidate: Candidate) -> bool:
