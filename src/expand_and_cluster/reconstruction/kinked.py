@@ -6,6 +6,7 @@ side of their kinks that tells least, so that these stay wrong there, on samples
 So neurons are read (see `rare_kinks`), as many linear ones less and half of the rest are there
 afterwards, and steps have to bring the error back. Then others are moved for samples that they
 have on the wrong side of their kinks (see `crossing`), and what is left of samples tells of more.
+Where nothing more is told, weights that have run away are taken back (see `outlying_weights`).
 """
 
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from expand_and_cluster.reconstruction.crossing import cross_kinks
 from expand_and_cluster.reconstruction.far_samples import FarSamples, far_samples, robust_cost
 from expand_and_cluster.reconstruction.fusing import fuse
 from expand_and_cluster.reconstruction.ordinary import ORDINARY, ordinary_error, whole_error
+from expand_and_cluster.reconstruction.outlying_weights import without_outlying
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_kinks import read_kinks
 from expand_and_cluster.reconstruction.thinning import thin
@@ -88,7 +90,7 @@ def _turned(
         What is left, and linear neurons that were lost.
     """
     seen = far_samples(bench, candidate)
-    for start, lost in _starts(bench, seen, candidate if lighter else None):
+    for start, lost in _starts(bench, candidate, seen, lighter):
         left = _descended(bench, start)
         if left.loss <= RISE * candidate.loss and _gains(seen, far_samples(bench, left)):
             reason = "its part of a linear map turned out to be that of others"
@@ -99,16 +101,18 @@ def _turned(
 
 
 def _starts(
-    bench: Workbench, seen: FarSamples, otherwise: Candidate | None
+    bench: Workbench, candidate: Candidate, seen: FarSamples, lighter: bool
 ) -> Iterator[tuple[Candidate, int]]:
     """Candidates with neurons moved and read, and how many linear ones each has less for that.
 
     Beside those that were read instead of one: what is left of the map may be what others lack.
+    Where neither moving nor reading gains, outlying weights are taken back.
 
     Args:
         bench: Pairs, without a skip.
-        seen: Samples that a network is far off on.
-        otherwise: What to start from where there is nothing to move or read.
+        candidate: Where nothing has been moved or read yet.
+        seen: Samples that it is far off on.
+        lighter: Whether it is a start itself, where there is nothing to move or read.
     """
     moved = cross_kinks(bench, seen)
     reading = read_kinks(bench, seen if moved is None else far_samples(bench, moved))
@@ -116,10 +120,13 @@ def _starts(
         for terms in dict.fromkeys((reading.terms // 2, reading.terms)):
             start = reading.candidate(bench, terms)
             yield start, len(reading.vectors) + reading.terms - start.width
-        return
-    start = otherwise if moved is None else moved
-    if start is not None:
-        yield start, 0
+    else:
+        start = candidate if moved is None and lighter else moved
+        if start is not None:
+            yield start, 0
+    tamed = without_outlying(bench, candidate)
+    if tamed is not None:
+        yield tamed, 0
 
 
 def _gains(before: FarSamples, after: FarSamples) -> bool:

@@ -61,10 +61,9 @@ def without_skip(
         for width in reversed(range(solved.width, candidate.width))
     )
     network = without_far(bench, solved).compact()
-    root = _root(bench)
-    flipped = flip_neurons(network, _signs(network, root))
+    flipped = flip_neurons(network, _signs(network, plain.spread))
     assert flipped.skip is not None
-    linear = as_linear_neurons(bench, np.asarray(flipped.skip.weight))
+    linear = as_linear_neurons(plain, np.asarray(flipped.skip.weight))
     vectors = np.vstack([flipped.input_vectors, linear])
     return without_far(plain, plain.start(vectors, padded(len(vectors)))), removals
 
@@ -87,19 +86,12 @@ def as_linear_neurons(
         linear: The map.
         most: Neurons at most, those that move the outputs most; None for as many as it has terms.
     """
-    ways, size, _ = np.linalg.svd(linear @ _root(bench), full_matrices=False)
+    ways, size, _ = np.linalg.svd(linear @ bench.spread, full_matrices=False)
     some = size**2 > np.finfo(float).eps * float(np.mean(bench.training.targets**2))
     weights = ways[:, some].T[:most] @ linear
     values = bench.training.inputs @ weights.T
     bias = MARGIN * values.std(axis=0) - values.min(axis=0)
     return np.column_stack([weights, bias])
-
-
-def _root(bench: Workbench) -> Float[np.ndarray, "inputs directions"]:
-    """What linear maps are multiplied by, for their lengths to be what they move the outputs by."""
-    inputs = bench.training.inputs
-    centred = (inputs - inputs.mean(axis=0)) / np.sqrt(len(inputs))
-    return np.asarray(np.linalg.qr(centred, mode="r")).T
 
 
 def _signs(

@@ -49,14 +49,17 @@ def rare_inputs(
         neurons: Of the first hidden layer: each has a weight for the input.
         outputs: Combinations of these that a sample tells at most.
     """
-    told = _times_shown(inputs) * outputs
+    told = times_shown(inputs)[1] * outputs
     return (told > 0) & (told < MARGIN * neurons)
 
 
-def _times_shown(inputs: Float[np.ndarray, "samples inputs"]) -> Int[np.ndarray, " inputs"]:
+def times_shown(
+    inputs: Float[np.ndarray, "samples inputs"],
+) -> tuple[Float[np.ndarray, " inputs"], Int[np.ndarray, " inputs"]]:
+    """Usual value of every input, the median, and how many samples have another one."""
     # Along rows that lie in one piece: several times faster on images.
     usual = np.median(np.ascontiguousarray(inputs.T), axis=1)
-    return np.count_nonzero(inputs != usual, axis=0)
+    return usual, np.count_nonzero(inputs != usual, axis=0)
 
 
 def with_least_weights(
@@ -97,7 +100,7 @@ def _seldom(
     inputs: Float[np.ndarray, "samples inputs"], neurons: int, outputs: int
 ) -> Bool[np.ndarray, " inputs"]:
     """Inputs to solve for along with rare ones, those that are shown least where these are many."""
-    times = _times_shown(inputs)
+    _, times = times_shown(inputs)
     seldom = (times > 0) & (times * outputs < SELDOM * neurons)
     if np.sum(seldom) * neurons > ALONG:
         seldom &= times < np.sort(times[seldom])[ALONG // neurons]

@@ -4,8 +4,8 @@ A neuron with a kink is linear on all samples that are on one side of it. Where 
 all, a candidate has linear neurons for it and others like it, and these have its part of one linear
 map, but not its own weights: any neurons with the same sum would do. What tells them apart is what
 is left of the few samples on the other side. It lies along the neuron's output vector, and grows
-with the distance from the kink: of all combinations of the map's rows, its own is the one that
-comes to these distances there, and leaves no other sample beyond.
+with the distance from the kink: of all combinations of the map's rows that are a term of it, its
+own is the one that comes to these distances there, and leaves no other sample beyond.
 
 A neuron that is nearly always on the flat side of its kink has a small part of the map, or none. It
 is begun with the smallest pre-activations that come to these distances.
@@ -32,6 +32,8 @@ PARALLEL, FEWEST, ANOTHER, ALONE = 0.1, 5, 0.2, 0.03
 # Of the samples that are off along an output vector or beyond the kink of a neuron, the share that
 # are both at least, for the neuron to be the one that they tell of.
 AGREED = 0.15
+# Share of the square of a way that has to be along the directions of a map's terms.
+WITHIN = 0.5
 # Most rounds of finding out which samples are beyond a kink, and the share of the mean square of
 # what a vector is a combination of that is added.
 ROUNDS, RIDGE = 50, 1e-9
@@ -86,19 +88,16 @@ def read_kinks(bench: Workbench, seen: FarSamples) -> Reading:
     network = seen.network
     straight = beyond_kink(bench, network.input_vectors) <= LINEAR
     slopes = slopes_of(network.activation)
-    rest = whole = _linear_map(bench, network, straight)
-    values = bench.training.inputs @ whole.T
+    rest = _linear_map(bench, network, straight)
     terms, read = int(straight.sum()), []
     for way in _ways(seen, np.asarray(network.layers[1].weight)[:, ~straight].T, slopes):
-        told = _told(values, way, slopes) if terms else None
-        if told is None:
-            if way.beside <= ALONE:
-                read.append(_begun(bench.extended, way))
-            continue
-        combination, slope = told
-        read.append(np.append(combination[:-1] @ whole, combination[-1]))
-        rest = rest - slope * np.outer(way.direction, read[-1][:-1])
-        terms -= 1
+        told = _told(bench, rest, terms, way, slopes) if terms else None
+        if told is not None:
+            vector, rest = told
+            read.append(vector)
+            terms -= 1
+        elif way.beside <= ALONE:
+            read.append(_begun(bench.extended, way))
     vectors = np.vstack([network.input_vectors[~straight], *read])
     return Reading(vectors, len(read), rest, terms)
 
@@ -141,31 +140,42 @@ def _ways(
 
 
 def _told(
-    values: Float[np.ndarray, "samples outputs"], way: _Way, slopes: tuple[float, float]
-) -> tuple[Float[np.ndarray, " outputs_and_bias"], float] | None:
-    """Of which rows of a linear map the neuron that a way tells is made, and its part of the map.
+    bench: Workbench,
+    linear: Float[np.ndarray, "outputs inputs"],
+    terms: int,
+    way: _Way,
+    slopes: tuple[float, float],
+) -> tuple[Float[np.ndarray, " inputs_and_bias"], Float[np.ndarray, "outputs inputs"]] | None:
+    """The neuron that a way tells, made of what a linear map gives, and the rest of that map.
 
-    Read by the way's direction, it is that part of the map itself, or minus it where most samples
-    are below the kink.
+    The neuron's part of the map is a term of it: without this, the map is the sum of one term less
+    (Wedderburn's rank reduction). For a map that gives `z` along so many directions of the outputs,
+    and a way along `a` of these, it is the `slope * a (v . z)` with `slope * (a . v) = 1`.
 
     Args:
-        values: What the map gives.
+        bench: Where samples are.
+        linear: The map.
+        terms: Of how many terms it is the sum.
         way: A direction, and the samples that are off along it.
         slopes: Below and above the kink.
 
     Returns:
-        The combination, with a bias, of which the neuron's pre-activations are made, and the slope
-        on the side that most samples are on; None where nothing like it explains what is left.
+        None where the map has no such term, or nothing like it explains what is left.
     """
+    ways = np.linalg.svd(linear @ bench.spread, full_matrices=False)[0][:, :terms].T
+    along = ways @ way.direction
+    if along @ along < WITHIN:
+        return None
+    values = bench.training.inputs @ (ways @ linear).T
     middle = values.mean(axis=0)
-    free = np.linalg.svd(way.direction[None])[2][1:].T
+    free = np.linalg.svd(along[None])[2][1:].T
     features = np.column_stack([(values - middle) @ free, np.ones(len(values))])
     ridge = RIDGE * np.diag(np.maximum(np.sum(features**2, axis=0), np.finfo(float).tiny))
     best, most = None, AGREED
     for sign, slope in zip((-1.0, 1.0), slopes, strict=True):
         if slope == 0.0:
             continue
-        own = sign * way.direction
+        own = sign * along / (along @ along)
         given = (values - middle) @ own
         fitted = _fitted(features, given, way.samples, slope * way.wanted, ridge)
         beyond = given + features @ fitted < 0.0
@@ -174,7 +184,8 @@ def _told(
         if agreed > most:
             combination = own + free @ fitted[:-1]
             bias = fitted[-1] - combination @ middle
-            best, most = (sign / slope * np.append(combination, bias), slope), agreed
+            vector = sign / slope * np.append(combination @ (ways @ linear), bias)
+            best, most = (vector, linear - slope * np.outer(way.direction, vector[:-1])), agreed
     return best
 
 

@@ -103,6 +103,13 @@ class Workbench:
         with double():
             return OwnMoments(self._frame)
 
+    @cached_property
+    def spread(self) -> Float[np.ndarray, "inputs directions"]:
+        """What linear maps are multiplied by for the length by which they move the outputs."""
+        inputs = self.training.inputs
+        centred = (inputs - inputs.mean(axis=0)) / np.sqrt(len(inputs))
+        return np.asarray(np.linalg.qr(centred, mode="r")).T
+
     def without_skip(self) -> "Workbench":
         """A bench of the same pairs without a skip; what this one laid out is let go."""
         for laid_out in ("_pairs", "_frame", "_moments"):
