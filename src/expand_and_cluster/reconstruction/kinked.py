@@ -66,6 +66,10 @@ def descend_with_kinks(
             break
         candidate, lost = found
         removals += spare + lost
+    if is_over(bench.deadline):
+        # What the last steps left to spare would have gone before the next ones.
+        candidate, spare = _lightened(bench, candidate)
+        removals += spare
     return replace(candidate, loss=whole_error(bench, candidate)), removals
 
 
