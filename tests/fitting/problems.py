@@ -5,6 +5,7 @@ from itertools import pairwise
 import numpy as np
 
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.fitting.conjugate_gradients import begin_step, go_on_with_step
 
 
 def random_network(widths: tuple[int, ...], seed: int, *, scale: float = 1.0) -> Network:
@@ -60,3 +61,12 @@ def flattened(network: Network) -> np.ndarray:
             for leaf in (layer.weight, layer.bias)
         ]
     )
+
+
+def solve_step(curvature, gradient, damping, tolerance, iterations, shape):
+    """A damped step in one go: the move, the decrease that it predicts, and iterations taken."""
+    begun = begin_step(curvature, gradient, damping, shape)
+    step, decrease = go_on_with_step(
+        curvature, begun, gradient, damping, tolerance, iterations, shape
+    )
+    return step.move, decrease, step.taken

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.fitting.problems import solve_step
 from tests.oracles.reduced import Reduced, in_coordinates, reduced
 from tests.reconstruction.planted import gaussian, teacher
 
@@ -21,7 +22,6 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     curvature_at,
     inverse_factors,
     product,
-    solve_step,
 )
 from expand_and_cluster.fitting.projection import evaluate, frame_of, network_at, slopes_gradient
 

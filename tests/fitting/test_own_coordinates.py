@@ -3,6 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from tests.fitting.problems import solve_step
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.activations import resolve
@@ -13,7 +14,6 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     blocks_at,
     curvature_at,
     product,
-    solve_step,
 )
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
 from expand_and_cluster.fitting.own_coordinates import FLOOR, OwnMoments, own_coordinates

@@ -187,35 +187,6 @@ def by_transposes(
 Shape = Float[Array, "directions neurons neurons"] | OwnCoordinates
 
 
-def solve_step(
-    curvature: Curvature,
-    gradient: Float[Array, "neurons directions"],
-    damping: Float[Array, ""],
-    tolerance: Float[Array, ""],
-    iterations: Array,
-    shape: Shape,
-) -> tuple[Float[Array, "neurons directions"], Float[Array, ""], Array]:
-    """Conjugate gradients for the damped step.
-
-    Args:
-        curvature: The matrix.
-        gradient: Right-hand side.
-        damping: What is added of the metric.
-        tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
-        iterations: Most iterations.
-        shape: What the preconditioner is: blocks in the inputs' coordinates, or each neuron's own.
-
-    Returns:
-        The move, the decrease of the mean squared error (over samples and outputs) that the
-        quadratic model predicts for it, and the number of iterations taken.
-    """
-    begun = begin_step(curvature, gradient, damping, shape)
-    step, decrease = go_on_with_step(
-        curvature, begun, gradient, damping, tolerance, iterations, shape
-    )
-    return step.move, decrease, step.taken
-
-
 @jax.jit
 def begin_step(
     curvature: Curvature,
@@ -223,7 +194,14 @@ def begin_step(
     damping: Float[Array, ""],
     shape: Shape,
 ) -> Solving:
-    """A step before its first iteration (see `solve_step`)."""
+    """The damped step before the first iteration of conjugate gradients.
+
+    Args:
+        curvature: The matrix.
+        gradient: Right-hand side, with a minus.
+        damping: What is added of the metric.
+        shape: What the preconditioner is: blocks in the inputs' coordinates, or each neuron's own.
+    """
     return begin_solving(_preconditioner(curvature, damping, shape), -gradient)
 
 
@@ -237,7 +215,20 @@ def go_on_with_step(
     iterations: Array,
     shape: Shape,
 ) -> tuple[Solving, Float[Array, ""]]:
-    """A step after so many iterations in all, or solved; and the decrease that it predicts."""
+    """The step after more iterations, and the decrease that its quadratic model predicts.
+
+    Args:
+        curvature: The matrix.
+        begun: The step so far.
+        gradient: As when it was begun; so are `damping` and `shape`.
+        damping: What is added of the metric.
+        tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
+        iterations: Most iterations, those so far included.
+        shape: What the preconditioner is.
+
+    Returns:
+        The step, and the decrease of the mean squared error (over samples and outputs).
+    """
 
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move
