@@ -88,8 +88,8 @@ def recover(
         fit: "levenberg_marquardt", "adam" or "gradient_flow"; None chooses by size. None with
             several hidden layers.
         time_budget: Seconds after which the best network so far is returned. Asking is not cut
-            short, nor are a step of a large network that has begun and what ends a recovery from
-            many pairs (weights of inputs that few of them show): a minute or two for 60,000
+            short, nor are what a step of a large network begins with and what ends a recovery
+            from many pairs (weights of inputs that few of them show): a minute or two for 60,000
             images.
         progress: Called with a `Progress` while the work runs.
         checkpoint: Folder that keeps answers and trained students; the same call with the same
