@@ -65,7 +65,7 @@ def flattened(network: Network) -> np.ndarray:
 
 def solve_step(curvature, gradient, damping, tolerance, iterations, shape):
     """A damped step in one go: the move, the decrease that it predicts, and iterations taken."""
-    begun = begin_step(curvature, gradient, damping, shape)
+    begun = begin_step(gradient, shape)
     step, decrease = go_on_with_step(
         curvature, begun, gradient, damping, tolerance, iterations, shape
     )

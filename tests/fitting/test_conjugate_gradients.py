@@ -98,13 +98,14 @@ def diagonal_over_directions(matrix):
 
 def solved(case, damping, *, tolerance=1e-13, iterations=500):
     with double():
+        damping = jnp.asarray(damping)
         move, decrease, taken = solve_step(
             case.curvature,
             jnp.asarray(case.gradient),
-            jnp.asarray(damping),
+            damping,
             jnp.asarray(tolerance),
             jnp.asarray(iterations),
-            case.blocks,
+            inverse_factors(case.blocks, damping * case.curvature.metric),
         )
     return np.asarray(move), float(decrease), int(taken)
 

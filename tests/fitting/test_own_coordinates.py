@@ -13,6 +13,7 @@ from expand_and_cluster.fitting import own_coordinates as own_coordinates_module
 from expand_and_cluster.fitting.conjugate_gradients import (
     blocks_at,
     curvature_at,
+    inverse_factors,
     product,
 )
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
@@ -40,14 +41,17 @@ def laid_out(network, samples=3000, seed=0, present=None):
 
 
 def solved(frame, point, damping, *, own, tolerance=1e-6, iterations=2000):
-    curvature, _, within = preconditioner(frame, point, damping)
+    curvature, _, shape = preconditioner(frame, point, damping)
+    if not own:
+        blocks = blocks_at(point, frame, jnp.float64)
+        shape = inverse_factors(blocks, damping * curvature.metric)
     return solve_step(
         curvature,
         slopes_gradient(point, frame),
         jnp.asarray(damping),
         jnp.asarray(tolerance),
         jnp.asarray(iterations),
-        within if own else blocks_at(point, frame, jnp.float64),
+        shape,
     )
 
 

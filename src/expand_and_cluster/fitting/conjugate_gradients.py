@@ -117,6 +117,7 @@ def _in_blocks(point: Point, frame: Frame) -> tuple[Any, ...]:
     return point.slopes.astype(jnp.float32), weights, frame.white, frame.differences
 
 
+@jax.jit
 def inverse_factors(
     blocks: Float[Array, "directions neurons neurons"], shift: Float[Array, " directions"]
 ) -> Float[Array, "directions neurons neurons"]:
@@ -184,25 +185,19 @@ def by_transposes(
     return jnp.einsum("ilk,li->ki", blocks, move)
 
 
+# What preconditions a step: inverse Cholesky factors of damped blocks, or neurons' own coordinates.
 Shape = Float[Array, "directions neurons neurons"] | OwnCoordinates
 
 
 @jax.jit
-def begin_step(
-    curvature: Curvature,
-    gradient: Float[Array, "neurons directions"],
-    damping: Float[Array, ""],
-    shape: Shape,
-) -> Solving:
+def begin_step(gradient: Float[Array, "neurons directions"], shape: Shape) -> Solving:
     """The damped step before the first iteration of conjugate gradients.
 
     Args:
-        curvature: The matrix.
         gradient: Right-hand side, with a minus.
-        damping: What is added of the metric.
-        shape: What the preconditioner is: blocks in the inputs' coordinates, or each neuron's own.
+        shape: What preconditions it.
     """
-    return begin_solving(_preconditioner(curvature, damping, shape), -gradient)
+    return begin_solving(_preconditioner(shape), -gradient)
 
 
 @jax.jit
@@ -220,11 +215,11 @@ def go_on_with_step(
     Args:
         curvature: The matrix.
         begun: The step so far.
-        gradient: As when it was begun; so are `damping` and `shape`.
+        gradient: As when it was begun.
         damping: What is added of the metric.
         tolerance: Residual at which to end, in the preconditioner's norm, relative to the first.
         iterations: Most iterations, those so far included.
-        shape: What the preconditioner is.
+        shape: As when it was begun.
 
     Returns:
         The step, and the decrease of the mean squared error (over samples and outputs).
@@ -233,19 +228,15 @@ def go_on_with_step(
     def matrix(move: Array) -> Array:
         return product(curvature, move) + damping * curvature.metric * move
 
-    precondition = _preconditioner(curvature, damping, shape)
-    step = go_on_solving(matrix, precondition, begun, tolerance, iterations)
+    step = go_on_solving(matrix, _preconditioner(shape), begun, tolerance, iterations)
     # move . (H + damping metric) move = move . (-gradient - left)
     damped = damping * jnp.sum(curvature.metric * step.move**2)
     decrease = -jnp.sum(gradient * step.move) + jnp.sum(step.move * step.left) + damped
     return step, decrease / curvature.outputs.shape[1]
 
 
-def _preconditioner(
-    curvature: Curvature, damping: Float[Array, ""], shape: Shape
-) -> Callable[[Array], Array]:
-    """What each of these makes of a vector."""
+def _preconditioner(shape: Shape) -> Callable[[Array], Array]:
+    """What it makes of a vector."""
     if isinstance(shape, OwnCoordinates):
         return shape.apply
-    half = inverse_factors(shape, damping * curvature.metric)
-    return lambda left: by_transposes(half, by_blocks(half, left))
+    return lambda left: by_transposes(shape, by_blocks(shape, left))

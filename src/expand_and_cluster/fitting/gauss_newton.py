@@ -49,6 +49,7 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     blocks_at,
     curvature_at,
     go_on_with_step,
+    inverse_factors,
 )
 from expand_and_cluster.fitting.own_coordinates import OwnMoments, own_coordinates
 from expand_and_cluster.fitting.projection import (
@@ -284,10 +285,11 @@ class GaussNewton:
     def _preconditioner(self, curvature: Curvature) -> Shape:
         """What shapes the solves of a step, corrections included."""
         with double():
+            damping = jnp.asarray(self._damping, self._dtype)
             if self._moments is None:
-                return blocks_at(self._point, self._frame, self._dtype)
+                blocks = blocks_at(self._point, self._frame, self._dtype)
+                return inverse_factors(blocks, damping * curvature.metric)
             moments = self._moments.at(self._point, lambda note: self._tell(self, note))
-            damping = jnp.asarray(self._damping)
             return own_coordinates(moments, curvature.outputs, damping, curvature.metric)
 
     @property
@@ -309,7 +311,7 @@ class GaussNewton:
             gradient = slopes_gradient(point, frame)
             pull, damping = gradient.astype(dtype), jnp.asarray(self._damping, dtype)
             solved_at = jnp.asarray(tolerance, dtype)
-            step = begin_step(curvature, pull, damping, shape)
+            step = begin_step(pull, shape)
             predicted, taken = jnp.asarray(0.0), 0
             while taken < iterations:
                 until = min(taken + PIECE, iterations)

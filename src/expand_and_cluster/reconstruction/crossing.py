@@ -58,10 +58,10 @@ class _Fit:
     """Fits of single neurons to activations that samples ask for."""
 
     def __init__(self, bench: Workbench, network: Network) -> None:
-        """Measure second moments of the inputs, which all fits share."""
+        """Weigh what holds a neuron where nothing is asked of it."""
         self._extended = bench.extended
         self._below, self._above = slopes_of(network.activation)
-        self._moments = self._extended.T @ self._extended
+        self._moments = bench.second_moments
         size = np.trace(self._moments) / len(self._moments)
         self._ridge = RIDGE * self._moments + RIDGE**2 * size * np.eye(len(self._moments))
 

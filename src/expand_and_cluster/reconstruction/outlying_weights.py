@@ -13,7 +13,6 @@ import numpy as np
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import without_far
-from expand_and_cluster.reconstruction.rare_inputs import times_shown
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Share of the samples that show an input whose weights say how large weights are, and the multiple
@@ -31,9 +30,8 @@ def without_outlying(bench: Workbench, candidate: Candidate) -> Candidate | None
         bench: Pairs; where no input is seldom shown, no weight is outlying.
         candidate: Neurons whose weights may have run away.
     """
-    inputs = bench.training.inputs
-    usual, times = times_shown(inputs)
-    often = times >= OFTEN * len(inputs)
+    usual, times = bench.shown
+    often = times >= OFTEN * len(bench.training.inputs)
     network = candidate.compact()
     first, last = network.layers
     if not often.any():

@@ -97,7 +97,7 @@ def read_kinks(bench: Workbench, seen: FarSamples) -> Reading:
             read.append(vector)
             terms -= 1
         elif way.beside <= ALONE:
-            read.append(_begun(bench.extended, way))
+            read.append(_begun(bench, way))
     vectors = np.vstack([network.input_vectors[~straight], *read])
     return Reading(vectors, len(read), rest, terms)
 
@@ -166,7 +166,8 @@ def _told(
     along = ways @ way.direction
     if along @ along < WITHIN:
         return None
-    values = bench.training.inputs @ (ways @ linear).T
+    parts = ways @ linear
+    values = bench.training.inputs @ parts.T
     middle = values.mean(axis=0)
     free = np.linalg.svd(along[None])[2][1:].T
     features = np.column_stack([(values - middle) @ free, np.ones(len(values))])
@@ -184,17 +185,15 @@ def _told(
         if agreed > most:
             combination = own + free @ fitted[:-1]
             bias = fitted[-1] - combination @ middle
-            vector = sign / slope * np.append(combination @ (ways @ linear), bias)
+            vector = sign / slope * np.append(combination @ parts, bias)
             best, most = (vector, linear - slope * np.outer(way.direction, vector[:-1])), agreed
     return best
 
 
-def _begun(
-    extended: Float[np.ndarray, "samples inputs_and_bias"], way: _Way
-) -> Float[np.ndarray, " inputs_and_bias"]:
+def _begun(bench: Workbench, way: _Way) -> Float[np.ndarray, " inputs_and_bias"]:
     """Input vector of a neuron that is beyond its kink on the samples of a way alone."""
-    ridge = np.sqrt(RIDGE) * extended.T @ extended
-    ridge += RIDGE * np.trace(ridge) / len(ridge) * np.eye(len(ridge))
+    extended, ridge = bench.extended, np.sqrt(RIDGE) * bench.second_moments
+    ridge = ridge + RIDGE * np.trace(ridge) / len(ridge) * np.eye(len(ridge))
     return -_fitted(extended, np.zeros(len(extended)), way.samples, way.wanted, ridge)
 
 

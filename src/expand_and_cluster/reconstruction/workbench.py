@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.activations import Activation
@@ -25,6 +25,7 @@ from expand_and_cluster.fitting.normal_equations import Data, prepare
 from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
+from expand_and_cluster.reconstruction.rare_inputs import times_shown
 from expand_and_cluster.students.training import TrainingData
 
 # Squared rounding error of one term of a sum, with the few operations that make the term.
@@ -109,6 +110,16 @@ class Workbench:
         inputs = self.training.inputs
         centred = (inputs - inputs.mean(axis=0)) / np.sqrt(len(inputs))
         return np.asarray(np.linalg.qr(centred, mode="r")).T
+
+    @cached_property
+    def second_moments(self) -> Float[np.ndarray, "inputs_and_bias inputs_and_bias"]:
+        """Sums over all pairs of products of two inputs, or of an input and one."""
+        return self.extended.T @ self.extended
+
+    @cached_property
+    def shown(self) -> tuple[Float[np.ndarray, " inputs"], Int[np.ndarray, " inputs"]]:
+        """See `times_shown`."""
+        return times_shown(self.training.inputs)
 
     def without_skip(self) -> "Workbench":
         """A bench of the same pairs without a skip; what this one laid out is let go."""
