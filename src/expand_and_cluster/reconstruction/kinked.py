@@ -7,6 +7,10 @@ So neurons are read (see `rare_kinks`), as many linear ones less and half of the
 afterwards, and steps have to bring the error back. Then others are moved for samples that they
 have on the wrong side of their kinks (see `crossing`), and what is left of samples tells of more.
 Where nothing more is told, weights that have run away are taken back (see `outlying_weights`).
+
+All this begins with pairs that show nothing unusual (see `common_pairs`): what is wrong on others
+then is a matter of few weights. Once these are told, samples far off count as all others do: what
+is left there is evidence of what is missing.
 """
 
 from collections.abc import Iterator
@@ -17,6 +21,7 @@ import numpy as np
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.common_pairs import CommonPairs
 from expand_and_cluster.reconstruction.crossing import cross_kinks
 from expand_and_cluster.reconstruction.far_samples import FarSamples, far_samples, robust_cost
 from expand_and_cluster.reconstruction.fusing import fuse
@@ -24,13 +29,17 @@ from expand_and_cluster.reconstruction.ordinary import ORDINARY, ordinary_error,
 from expand_and_cluster.reconstruction.outlying_weights import without_outlying
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_kinks import read_kinks
+from expand_and_cluster.reconstruction.taking_over import taken_over
 from expand_and_cluster.reconstruction.thinning import thin
 from expand_and_cluster.reconstruction.workbench import Workbench
 
-# Steps of a turn, in which samples far off count less: the damping of the first in units of the
-# error, and the share of the error that the last one leaves.
-SETTINGS = GaussNewtonSettings(steps=4, iterations=300, own=True, robust=ORDINARY)
+# Steps of a turn: the damping of the first in units of the error, and the share of the error that
+# the last one leaves.
+SETTINGS = GaussNewtonSettings(steps=4, iterations=300, own=True)
 DAMPING, SLOW = 4.0, 0.5
+# Share of all samples whose errors are ordinary when the first of them come that are not common,
+# and steps until their weights are told.
+KNOWN, FIRST = 0.8, 3
 # Iterations of a turn after which neurons are read again before the next step: those that are
 # missing, or far off on some samples, are what makes steps long.
 ENOUGH = 700
@@ -38,6 +47,8 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
+# How often on common pairs: what is left of them then takes longer than all others.
+BEGINNING = 2
 # Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
 CAREFUL = 2.25
 
@@ -55,13 +66,35 @@ def descend_with_kinks(
         What is left, with the mean squared error of all samples alike, and what was lost, but for
         the linear neurons that others were read in place of.
     """
+    common = CommonPairs.of(bench)
+    robust = replace(SETTINGS, robust=ORDINARY)
+    if common is None:
+        return _taking_turns(bench, candidate, robust)
+    candidate, removals = _taking_turns(common.bench, candidate, robust, BEGINNING)
+    candidate = common.candidate(bench, candidate)
+    first = replace(SETTINGS, steps=FIRST, robust=KNOWN)
+    candidate, lost = _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)
+    return candidate, removals + lost
+
+
+def _taking_turns(
+    bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings, most: int = TURNS
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """See `descend_with_kinks`.
+
+    Args:
+        bench: Where candidates are polished.
+        candidate: Neurons with a kink.
+        settings: Of the steps of a turn.
+        most: Turns.
+    """
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
-    for _ in range(TURNS):
+    for _ in range(most):
         if is_over(bench.deadline):
             break
         lighter, spare = _lightened(bench, candidate)
-        found = _turned(bench, lighter, bool(spare))
+        found = _turned(bench, lighter, bool(spare), settings)
         if found is None:
             break
         candidate, lost = found
@@ -81,7 +114,7 @@ def _lightened(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple
 
 
 def _turned(
-    bench: Workbench, candidate: Candidate, lighter: bool
+    bench: Workbench, candidate: Candidate, lighter: bool, settings: GaussNewtonSettings
 ) -> tuple[Candidate, tuple[Removal, ...]] | None:
     """The candidate with neurons moved and read, after steps; None where that gains nothing.
 
@@ -89,13 +122,14 @@ def _turned(
         bench: Where candidates are polished.
         candidate: With the error of ordinary samples.
         lighter: Whether it has lost neurons, and is worth steps for that.
+        settings: Of the steps.
 
     Returns:
         What is left, and linear neurons that were lost.
     """
     seen = far_samples(bench, candidate)
     for start, lost in _starts(bench, candidate, seen, lighter):
-        left = _descended(bench, start)
+        left = _descended(bench, start, settings)
         if left.loss <= RISE * candidate.loss and _gains(seen, far_samples(bench, left)):
             reason = "its part of a linear map turned out to be that of others"
             error = whole_error(bench, left)
@@ -110,7 +144,8 @@ def _starts(
     """Candidates with neurons moved and read, and how many linear ones each has less for that.
 
     Beside those that were read instead of one: what is left of the map may be what others lack.
-    Where neither moving nor reading gains, outlying weights are taken back.
+    What others can take over goes first: it is in the way of what tells of more. Where neither
+    moving nor reading gains, outlying weights are taken back.
 
     Args:
         bench: Pairs, without a skip.
@@ -118,6 +153,9 @@ def _starts(
         seen: Samples that it is far off on.
         lighter: Whether it is a start itself, where there is nothing to move or read.
     """
+    fewer = taken_over(bench, candidate)
+    if fewer is not None:
+        yield fewer, candidate.width - fewer.width
     moved = cross_kinks(bench, seen)
     reading = read_kinks(bench, seen if moved is None else far_samples(bench, moved))
     if reading.read:
@@ -139,12 +177,12 @@ def _gains(before: FarSamples, after: FarSamples) -> bool:
     return robust_cost(after.left, scale) < (1.0 - GAIN) * robust_cost(before.left, scale)
 
 
-def _descended(bench: Workbench, candidate: Candidate) -> Candidate:
+def _descended(bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings) -> Candidate:
     """The candidate after a few steps, with the error of ordinary samples."""
     candidate = candidate.tightened()
     error = ordinary_error(bench, candidate)
-    damping = min(DAMPING * error, SETTINGS.damping)
-    descent = bench.descent(candidate, replace(SETTINGS, damping=damping))
+    damping = min(DAMPING * error, settings.damping)
+    descent = bench.descent(candidate, replace(settings, damping=damping))
     before = np.inf
     for _ in descent.run():
         bench.tell(descent)

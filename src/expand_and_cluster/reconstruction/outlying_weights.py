@@ -10,8 +10,8 @@ nothing, to be told anew.
 
 import numpy as np
 
-from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.common_pairs import without_weights
 from expand_and_cluster.reconstruction.ordinary import without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -30,19 +30,15 @@ def without_outlying(bench: Workbench, candidate: Candidate) -> Candidate | None
         bench: Pairs; where no input is seldom shown, no weight is outlying.
         candidate: Neurons whose weights may have run away.
     """
-    usual, times = bench.shown
+    times = bench.shown[1]
     often = times >= OFTEN * len(bench.training.inputs)
     network = candidate.compact()
-    first, last = network.layers
+    weight = network.layers[0].weight
     if not often.any():
         return None
-    largest = np.max(np.abs(first.weight[:, often]), axis=1, keepdims=True)
-    outlying = (np.abs(first.weight) > OUTLYING * largest) & ~often
+    largest = np.max(np.abs(weight[:, often]), axis=1, keepdims=True)
+    outlying = (np.abs(weight) > OUTLYING * largest) & ~often
     if not outlying.any():
         return None
-    lost = np.where(outlying, first.weight, 0.0)
-    tamed = Layer(first.weight - lost, first.bias + lost @ usual)
-    solved = bench.solve_outputs(
-        network.replace(layers=(tamed, last)), np.ones(candidate.width, bool)
-    )
-    return without_far(bench, solved)
+    tamed = without_weights(bench, network, outlying)
+    return without_far(bench, bench.solve_outputs(tamed, np.ones(candidate.width, bool)))

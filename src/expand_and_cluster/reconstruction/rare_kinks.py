@@ -27,7 +27,8 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 LINEAR = 1e-4
 # The sine of the angle within which what is left of samples is parallel, and how many have to be;
 # the sine of the angle from which on an output vector is another than those already found; and
-# what is left of them beside it, where nothing but these samples tells of the neuron.
+# what is left of them beside it, where nothing but these samples tells of the neuron, and there are
+# linear ones that it could be mistaken for.
 PARALLEL, FEWEST, ANOTHER, ALONE = 0.1, 5, 0.2, 0.03
 # Of the samples that are off along an output vector or beyond the kink of a neuron, the share that
 # are both at least, for the neuron to be the one that they tell of.
@@ -96,7 +97,7 @@ def read_kinks(bench: Workbench, seen: FarSamples) -> Reading:
             vector, rest = told
             read.append(vector)
             terms -= 1
-        elif way.beside <= ALONE:
+        elif way.beside <= (ALONE if terms else PARALLEL):
             read.append(_begun(bench, way))
     vectors = np.vstack([network.input_vectors[~straight], *read])
     return Reading(vectors, len(read), rest, terms)

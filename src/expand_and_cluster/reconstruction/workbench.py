@@ -125,12 +125,12 @@ class Workbench:
         """A bench of the same pairs without a skip; what this one laid out is let go."""
         for laid_out in ("_pairs", "_frame", "_moments"):
             self.__dict__.pop(laid_out, None)
+        return self.of_pairs(self.training)
+
+    def of_pairs(self, data: TrainingData) -> "Workbench":
+        """A bench of other pairs, without a skip."""
         return Workbench(
-            self.training,
-            self.activation,
-            noise=self.noise,
-            deadline=self.deadline,
-            report=self.report,
+            data, self.activation, noise=self.noise, deadline=self.deadline, report=self.report
         )
 
     def start(
