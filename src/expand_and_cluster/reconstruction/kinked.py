@@ -70,7 +70,8 @@ def descend_with_kinks(
     robust = replace(SETTINGS, robust=ORDINARY)
     if common is None:
         return _taking_turns(bench, candidate, robust)
-    candidate, removals = _taking_turns(common.bench, candidate, robust, BEGINNING)
+    solved = common.bench.solve_outputs(candidate.network, candidate.present)
+    candidate, removals = _taking_turns(common.bench, solved, robust, BEGINNING)
     candidate = common.candidate(bench, candidate)
     first = replace(SETTINGS, steps=FIRST, robust=KNOWN)
     candidate, lost = _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)

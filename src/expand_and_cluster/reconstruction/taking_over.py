@@ -17,7 +17,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.pieces import slopes_of
 from expand_and_cluster.reconstruction.candidate import Candidate, padded
 from expand_and_cluster.reconstruction.linear_neurons import beyond_kink
-from expand_and_cluster.reconstruction.ordinary import ordinary_error, without_far
+from expand_and_cluster.reconstruction.ordinary import whole_error, without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Share of the samples beyond the kink of a neuron whose part of a linear map others may take over,
@@ -53,9 +53,13 @@ def taken_over(bench: Workbench, candidate: Candidate) -> Candidate | None:
         parts = np.linalg.lstsq(outputs[:, others], slopes[linear] * outputs[:, linear])[0]
         moved = vectors.copy()
         moved[others] += np.outer(parts / slopes[others], vectors[linear])
-        start = np.delete(moved, linear, axis=0)
-        tried.append(without_far(bench, bench.start(start, padded(len(start)))))
-    return min(tried, key=lambda left: ordinary_error(bench, left))
+        # The linear neuron's bias tells where kinks are, or nothing: outputs make up for any.
+        level = moved.copy()
+        for neuron in others:
+            level[neuron, -1] = _bias(bench, vectors[neuron], moved[neuron, :-1])
+        for start in (np.delete(either, linear, axis=0) for either in (moved, level)):
+            tried.append(without_far(bench, bench.start(start, padded(len(start)))))
+    return min(tried, key=lambda left: whole_error(bench, left))
 
 
 def _slopes(bench: Workbench, network: Network) -> Float[np.ndarray, " neurons"]:
@@ -64,6 +68,19 @@ def _slopes(bench: Workbench, network: Network) -> Float[np.ndarray, " neurons"]
     first = network.layers[0]
     on = np.mean(bench.training.inputs @ first.weight.T + first.bias > 0.0, axis=0) > 0.5
     return np.where(on, above, below)
+
+
+def _bias(
+    bench: Workbench,
+    before: Float[np.ndarray, " inputs_and_bias"],
+    weights: Float[np.ndarray, " inputs"],
+) -> float:
+    """Bias with which as many samples are beyond the kink of a neuron as before."""
+    inputs = bench.training.inputs
+    above = int(np.sum(inputs @ before[:-1] + before[-1] > 0.0))
+    values = np.sort(inputs @ weights)[::-1]
+    last, next_one = values[max(above - 1, 0)], values[min(above, len(values) - 1)]
+    return -0.5 * float(last + next_one)
 
 
 def _in_a_plane(
