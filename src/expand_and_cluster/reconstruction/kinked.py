@@ -81,7 +81,7 @@ def descend_with_kinks(
 def _taking_turns(
     bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings, most: int = TURNS
 ) -> tuple[Candidate, tuple[Removal, ...]]:
-    """See `descend_with_kinks`.
+    """Lose, move and read neurons, then take steps, as long as that gains.
 
     Args:
         bench: Where candidates are polished.

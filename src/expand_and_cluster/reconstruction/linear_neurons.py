@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.queries.pieces import has_kink
+from expand_and_cluster.queries.pieces import has_kink, slopes_of
 from expand_and_cluster.reconstruction.candidate import Candidate, padded
 from expand_and_cluster.reconstruction.ordinary import without_far
 from expand_and_cluster.reconstruction.prune import Removal
@@ -74,6 +74,14 @@ def beyond_kink(
     """Share of the samples on the side of each neuron's kink that fewer are on."""
     above = np.mean(bench.training.inputs @ vectors[:, :-1].T + vectors[:, -1] > 0.0, axis=0)
     return np.minimum(above, 1.0 - above)
+
+
+def usual_slopes(bench: Workbench, network: Network) -> Float[np.ndarray, " neurons"]:
+    """Slope of each neuron on the side of its kink that most samples are on."""
+    below, above = slopes_of(network.activation)
+    first = network.layers[0]
+    on = np.mean(bench.training.inputs @ first.weight.T + first.bias > 0.0, axis=0) > 0.5
+    return np.where(on, above, below)
 
 
 def as_linear_neurons(

@@ -20,7 +20,11 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.pieces import slopes_of
 from expand_and_cluster.reconstruction.candidate import Candidate, padded
 from expand_and_cluster.reconstruction.far_samples import FarSamples
-from expand_and_cluster.reconstruction.linear_neurons import as_linear_neurons, beyond_kink
+from expand_and_cluster.reconstruction.linear_neurons import (
+    as_linear_neurons,
+    beyond_kink,
+    usual_slopes,
+)
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # Share of the samples beyond the kink of a neuron that counts as linear at most.
@@ -108,9 +112,7 @@ def _linear_map(
 ) -> Float[np.ndarray, "outputs inputs"]:
     """The linear map of these neurons, each on the side of its kink that most samples are on."""
     first, last = network.layers
-    below, above = slopes_of(network.activation)
-    values = bench.training.inputs @ first.weight[straight].T + first.bias[straight]
-    slopes = np.where(np.mean(values > 0.0, axis=0) > 0.5, above, below)
+    slopes = usual_slopes(bench, network)[straight]
     return np.asarray((last.weight[:, straight] * slopes) @ first.weight[straight])
 
 

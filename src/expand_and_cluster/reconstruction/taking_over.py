@@ -5,7 +5,7 @@ map, and of a linear neuron beside it only the sum is told. Two neurons of the t
 vectors are off by parts of the same vector have one linear neuron that makes up for both, and steps
 hardly leave that valley. It betrays itself: its output vector is a combination of theirs, as that
 of no other neuron is where there are many outputs. Its part of the map is added to theirs; they are
-then in their places but for rounding, and one neuron is free for what the candidate lacks.
+then near their places, and one neuron is free for what the candidate lacks.
 """
 
 from itertools import combinations
@@ -13,10 +13,8 @@ from itertools import combinations
 import numpy as np
 from jaxtyping import Float, Int
 
-from expand_and_cluster.core.network import Network
-from expand_and_cluster.queries.pieces import slopes_of
 from expand_and_cluster.reconstruction.candidate import Candidate, padded
-from expand_and_cluster.reconstruction.linear_neurons import beyond_kink
+from expand_and_cluster.reconstruction.linear_neurons import beyond_kink, usual_slopes
 from expand_and_cluster.reconstruction.ordinary import whole_error, without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -40,11 +38,9 @@ def taken_over(bench: Workbench, candidate: Candidate) -> Candidate | None:
     """
     network = candidate.compact()
     outputs, vectors = np.asarray(network.layers[1].weight), network.input_vectors
-    slopes = _slopes(bench, network)
+    slopes = usual_slopes(bench, network)
     few = np.flatnonzero((beyond_kink(bench, vectors) <= SELDOM) & (slopes != 0.0))
-    if len(outputs) < FEWEST or len(few) < 3:
-        return None
-    group = _in_a_plane(outputs, few)
+    group = _in_a_plane(outputs, few) if len(outputs) >= FEWEST else None
     if group is None:
         return None
     tried = []
@@ -60,14 +56,6 @@ def taken_over(bench: Workbench, candidate: Candidate) -> Candidate | None:
         for start in (np.delete(either, linear, axis=0) for either in (moved, level)):
             tried.append(without_far(bench, bench.start(start, padded(len(start)))))
     return min(tried, key=lambda left: whole_error(bench, left))
-
-
-def _slopes(bench: Workbench, network: Network) -> Float[np.ndarray, " neurons"]:
-    """Slope of each neuron on the side of its kink that most samples are on."""
-    below, above = slopes_of(network.activation)
-    first = network.layers[0]
-    on = np.mean(bench.training.inputs @ first.weight.T + first.bias > 0.0, axis=0) > 0.5
-    return np.where(on, above, below)
 
 
 def _bias(
