@@ -19,14 +19,18 @@ from expand_and_cluster.preparation import (
     prepare,
     split,
 )
+from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.subspace import Subspace
+from expand_and_cluster.queries.validation import Request
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
+from expand_and_cluster.reconstruction.extension import extend
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
+from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
-from expand_and_cluster.students.standardisation import Standardisation
+from expand_and_cluster.students.standardisation import UNSTRETCHED
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
@@ -43,6 +47,8 @@ RATE_WITHIN = 1e-2
 MANY = 20_000
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
 STEPS_GIVEN, SHARE_GIVEN = 240_000, 0.3
+# Share of the time after which a search among common inputs ends, for all others to be told.
+SHARE_COMMON = 0.65
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
@@ -64,7 +70,10 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
     """
     request, answers, prepared = job.request, job.answers, job.prepared
     draft, subspace = answers.draft, answers.subspace
-    settings, noisy = _settings(job, width), _hypothesis(job)
+    settings, noisy = _settings(job, width), _hypothesis(job, answers.whole or answers.pairs)
+    deadline = job.deadline
+    if answers.common is not None and deadline is not None:
+        deadline = job.began + SHARE_COMMON * (deadline - job.began)
     search = Search(
         prepared.training,
         prepared.held_out,
@@ -74,8 +83,8 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
         report=request.progress,
         held=partial(is_held, least_width=0 if subspace is None else subspace.rank),
         draft=None if draft is None else prepared.standard.enter(draft).at_rest(),
-        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
-        deadline=job.deadline,
+        accepts=_accepts(job, noisy),
+        deadline=deadline,
     )
     job.reached["search"] = search.outcome
     search.run()
@@ -97,12 +106,17 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
     )
 
 
+def has_many_pairs(request: Request) -> bool:
+    """Whether one hidden layer is recovered from so many given pairs that students see batches."""
+    return request.hidden_layers == 1 and request.pairs is not None and len(request.pairs) >= MANY
+
+
 def _settings(job: Job, width: int) -> SearchSettings:
     request, prepared = job.request, job.prepared
     inputs = prepared.training.inputs.shape[1]
     method = request.fit or default_fit(inputs, width)
     steps = rate = batch = share = None
-    given = request.pairs is not None and len(prepared.training.inputs) >= MANY and method == "adam"
+    given = has_many_pairs(request) and method == "adam"
     if job.answers.subspace is not None and method == "adam":
         steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
         rate = RATE_WITHIN
@@ -132,12 +146,13 @@ def _completed(search: Search, job: Job) -> Completed | None:
     rebuilt = search.outcome.rebuilt
     if rebuilt is None:
         return None
+    if answers.common is not None:
+        return _extended(rebuilt, job)
     if answers.subspace is None or answers.whole is None:
         bench, held_out = search.judging_bench(), search.outcome.held_out
         found = Completed(rebuilt, bench, held_out, prepared.standard)
         if search.settings.given and not rebuilt.exact:
-            everything = prepared.training.joined(prepared.held_out)
-            return _with_rare_inputs(found, everything, request.progress)
+            return _with_rare_inputs(found, prepared, request.progress)
         return found
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
@@ -164,7 +179,45 @@ def _completed(search: Search, job: Job) -> Completed | None:
     )
 
 
-def _with_rare_inputs(found: Completed, everything: TrainingData, report: Reporter) -> Completed:
+def _extended(rebuilt: Rebuilt, job: Job) -> Completed:
+    """The network over all inputs, where students saw common ones."""
+    request, answers, standard = job.request, job.answers, job.prepared.standard
+    common, everything = answers.common, answers.whole
+    assert common is not None
+    assert everything is not None
+    whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
+    bench = Workbench(
+        whole.training,
+        centred(request.named),
+        skip=rebuilt.network.skip is not None,
+        noise=whole.noise,
+        deadline=job.deadline,
+        report=request.progress,
+    )
+    lifted = common.lift(standard.restore(rebuilt.network).at_rest())
+    network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
+    missed = network(whole.held_out.inputs) - whole.held_out.targets
+    final = dataclasses.replace(
+        rebuilt,
+        network=network,
+        removals=rebuilt.removals + removals,
+        skip_left=0.0 if network.skip is None else rebuilt.skip_left,
+    )
+    found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
+    found = _with_rare_inputs(found, whole, request.progress)
+    network = found.rebuilt.network
+    polished = bench.judged(network)
+    seen = common.restrict(whole.standard.restore(network).at_rest())
+    return dataclasses.replace(
+        found,
+        rebuilt=dataclasses.replace(
+            found.rebuilt, loss=polished.loss, exact=bench.at_floor(polished)
+        ),
+        own=standard.enter(seen).at_rest(),
+    )
+
+
+def _with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
     """The same with small weights of inputs that too few pairs show.
 
     The pairs that were held out, and judged by before, are seen too.
@@ -172,6 +225,7 @@ def _with_rare_inputs(found: Completed, everything: TrainingData, report: Report
     network = found.rebuilt.network
     if network.skip is not None or network.activation.kinds:
         return found
+    everything = prepared.training.joined(prepared.held_out)
     rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
     network = with_least_weights(network, everything, rare, report)
     rebuilt = dataclasses.replace(found.rebuilt, network=network)
@@ -191,10 +245,9 @@ def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:
     return Differences(rows, size + 1, DIFFERENCES_FIRST * length, length)
 
 
-def _hypothesis(job: Job) -> NoiseHypothesis:
-    """What would have to hold if all that the network leaves of the answers is noise."""
-    answers, request = job.answers, job.request
-    pairs = answers.pairs if answers.whole is None else answers.whole
+def _hypothesis(job: Job, pairs: QueryPairs) -> NoiseHypothesis:
+    """What would have to hold if all that a network leaves of these answers is noise."""
+    request = job.request
     training, held_out, _ = split(pairs, request.seed, job.reader)
     return NoiseHypothesis(
         training,
@@ -206,5 +259,11 @@ def _hypothesis(job: Job) -> NoiseHypothesis:
     )
 
 
-def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
+def _accepts(job: Job, noisy: NoiseHypothesis) -> Callable[[Network], bool] | None:
+    """Whether noise explains what a network leaves of what students see; None if nobody asks."""
+    answers, standard = job.answers, job.prepared.standard
+    if answers.common is not None:
+        noisy = _hypothesis(job, answers.pairs)
+    elif answers.whole is not None:
+        return None
     return lambda network: noisy.accepts(standard.restore(network).at_rest())

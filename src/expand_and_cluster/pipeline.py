@@ -18,10 +18,11 @@ from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.depth_given import is_large, recover_many_weights
-from expand_and_cluster.one_layer import MANY, recover_one_layer
+from expand_and_cluster.one_layer import has_many_pairs, recover_one_layer
 from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.asking import ask_all
+from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.reading import Reader
@@ -143,7 +144,7 @@ def _recover(
     _claim(store, request)
     reader = Reader(request.outputs, request.noise)
     answers = _answers(request, reader, reached)
-    reached["pairs"] = answers.pairs
+    reached["pairs"] = answers.pairs if answers.common is None else answers.whole
     prepared = prepare(answers.pairs, request.seed, reader, _least_spread(request))
     job = Job(request, reader, answers, prepared, store, began, deadline, reached)
     if request.activation is not None:
@@ -169,8 +170,18 @@ def _recover(
 
 def _least_spread(request: Request) -> float:
     """How little an input may vary before it is not stretched further."""
-    first_order = (request.fit or default_fit(request.input_size)) == "adam"
-    return UNSTRETCHED if request.pairs is not None and first_order else LEAST_SPREAD
+    first_order = request.pairs is not None and _by_first_order(request)
+    return UNSTRETCHED if first_order else LEAST_SPREAD
+
+
+def _by_first_order(request: Request) -> bool:
+    return (request.fit or default_fit(request.input_size)) == "adam"
+
+
+def _may_begin_with_common(request: Request) -> bool:
+    """Whether students may see common pairs alone, and all others be explained afterwards."""
+    mixture = request.activation is not None and bool(request.activation.kinds)
+    return has_many_pairs(request) and _by_first_order(request) and not mixture
 
 
 def _recover_named(job: Job) -> Recovery:
@@ -218,7 +229,7 @@ def _claim(store: Checkpoint, request: Request) -> None:
         "questions": None if request.sampler is None else fingerprint(request.sampler),
         "pairs": None if request.pairs is None else request.pairs.digest(),
     }
-    if request.hidden_layers == 1 and request.pairs is not None and len(request.pairs) >= MANY:
+    if has_many_pairs(request):
         # Students of so many pairs are trained for a share of it.
         mine["time_budget"] = request.time_budget
     if request.hidden_layers > 1:
@@ -230,7 +241,17 @@ def _claim(store: Checkpoint, request: Request) -> None:
 def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answers:
     """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
-        return Answers(reader.read_pairs(request.pairs), queries=len(request.pairs))
+        pairs = reader.read_pairs(request.pairs)
+        common = Shown(pairs.inputs).common if _may_begin_with_common(request) else None
+        if common is None:
+            return Answers(pairs, queries=len(pairs))
+        return Answers(
+            common.of(pairs),
+            whole=pairs,
+            queries=len(pairs),
+            notes=common.describe(),
+            common=common,
+        )
     assert request.function is not None
     assert request.sampler is not None
     assert request.max_queries is not None

@@ -76,7 +76,8 @@ def summarise(
             "outputs are a function of the inputs, and give more pairs or a larger width.",
             partial=outcome,
         )
-    judged = _judge(completed, outcome.rebuilt.network, search, population, noisy)
+    own = outcome.rebuilt.network if completed.own is None else completed.own
+    judged = _judge(completed, own, search, population, noisy)
     finding, center = judged.finding, judged.standard.input_center
     raw = judged.standard.restore(judged.network).at_rest().uncentred(activation)
     if raw.skip is None and finding.masked.any():

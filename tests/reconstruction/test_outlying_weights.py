@@ -4,7 +4,11 @@ import numpy as np
 from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.reconstruction.outlying_weights import OUTLYING, without_outlying
+from expand_and_cluster.reconstruction.outlying_weights import (
+    OUTLYING,
+    without_outlying,
+    without_weights,
+)
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -54,3 +58,15 @@ def test_inputs_that_all_samples_show_have_none():
     vectors = source.input_vectors.copy()
     vectors[2, 3] = 1000.0
     assert without_outlying(bench, bench.start(vectors, 8)) is None
+
+
+def test_weights_are_lost_without_a_change_where_inputs_are_not_shown():
+    source, inputs = seldom_shown()
+    bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
+    lost = np.zeros((5, 7), bool)
+    lost[1:, 6] = True
+    found = without_weights(bench, source, lost)
+    assert not found.layers[0].weight[1:, 6].any()
+    np.testing.assert_array_equal(found.layers[0].weight[0], source.layers[0].weight[0])
+    np.testing.assert_allclose(found(inputs[12:]), source(inputs[12:]), atol=1e-12)
+    assert np.abs(found(inputs[:12]) - source(inputs[:12])).max() > 1e-2

@@ -16,7 +16,10 @@ def hold(
         held: Which inputs.
         values: Where they rest; of the others nothing is read.
     """
-    first = network.layers[0]
-    bias = first.bias + first.weight[:, held] @ values[held]
-    layer = Layer(np.where(held, 0.0, first.weight), bias)
-    return network.replace(layers=(layer, *network.layers[1:]))
+
+    def rest(layer: Layer) -> Layer:
+        bias = layer.bias + layer.weight[:, held] @ values[held]
+        return Layer(np.where(held, 0.0, layer.weight), bias)
+
+    skip = None if network.skip is None else rest(network.skip)
+    return network.replace(layers=(rest(network.layers[0]), *network.layers[1:]), skip=skip)

@@ -31,6 +31,7 @@ class Completed:
         spare: Whether a neuron may be to spare, for all that is known within the subspace.
         differences: Pairs that it was fitted to as differences besides.
         rare: Inputs that too few pairs show to tell their weights; None where nobody asked.
+        own: The network in the coordinates that students saw; None where the search's is it.
     """
 
     rebuilt: Rebuilt
@@ -40,6 +41,7 @@ class Completed:
     spare: bool = False
     differences: "Differences | None" = None
     rare: Bool[np.ndarray, " inputs"] | None = None
+    own: Network | None = None
 
     @property
     def rounding_gain(self) -> float:

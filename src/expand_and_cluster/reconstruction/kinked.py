@@ -8,9 +8,8 @@ afterwards, and steps have to bring the error back. Then others are moved for sa
 have on the wrong side of their kinks (see `crossing`), and what is left of samples tells of more.
 Where nothing more is told, weights that have run away are taken back (see `outlying_weights`).
 
-All this begins with pairs that show nothing unusual (see `common_pairs`): what is wrong on others
-then is a matter of few weights. Once these are told, samples far off count as all others do: what
-is left there is evidence of what is missing.
+Pairs that show inputs whose weights are not told yet (see `extension`) count less at first. Then
+samples far off count as all others do: what is left there is evidence of what is missing.
 """
 
 from collections.abc import Iterator
@@ -21,7 +20,6 @@ import numpy as np
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.common_pairs import CommonPairs
 from expand_and_cluster.reconstruction.crossing import cross_kinks
 from expand_and_cluster.reconstruction.far_samples import FarSamples, far_samples, robust_cost
 from expand_and_cluster.reconstruction.fusing import fuse
@@ -47,8 +45,6 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
-# How often on common pairs: what is left of them then takes longer than all others.
-BEGINNING = 2
 # Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
 CAREFUL = 2.25
 
@@ -66,20 +62,26 @@ def descend_with_kinks(
         What is left, with the mean squared error of all samples alike, and what was lost, but for
         the linear neurons that others were read in place of.
     """
-    common = CommonPairs.of(bench)
-    robust = replace(SETTINGS, robust=ORDINARY)
-    if common is None:
-        return _taking_turns(bench, candidate, robust)
-    solved = common.bench.solve_outputs(candidate.network, candidate.present)
-    candidate, removals = _taking_turns(common.bench, solved, robust, BEGINNING)
-    candidate = common.candidate(bench, candidate)
+    return _taking_turns(bench, candidate, replace(SETTINGS, robust=ORDINARY))
+
+
+def go_on_with_kinks(
+    bench: Workbench, candidate: Candidate
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The same where neurons are in their places, but have no weights of some inputs yet.
+
+    Args:
+        bench: Pairs that show these inputs too, without a skip.
+        candidate: Explains those that do not.
+    """
     first = replace(SETTINGS, steps=FIRST, robust=KNOWN)
-    candidate, lost = _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)
-    return candidate, removals + lost
+    for settings in (first, SETTINGS):
+        candidate = _descended(bench, candidate, settings)
+    return _taking_turns(bench, candidate, SETTINGS)
 
 
 def _taking_turns(
-    bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings, most: int = TURNS
+    bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Lose, move and read neurons, then take steps, as long as that gains.
 
@@ -87,11 +89,10 @@ def _taking_turns(
         bench: Where candidates are polished.
         candidate: Neurons with a kink.
         settings: Of the steps of a turn.
-        most: Turns.
     """
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
-    for _ in range(most):
+    for _ in range(TURNS):
         if is_over(bench.deadline):
             break
         lighter, spare = _lightened(bench, candidate)

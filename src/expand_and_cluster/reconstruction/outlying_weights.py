@@ -9,9 +9,10 @@ nothing, to be told anew.
 """
 
 import numpy as np
+from jaxtyping import Bool
 
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.common_pairs import without_weights
 from expand_and_cluster.reconstruction.ordinary import without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -30,7 +31,7 @@ def without_outlying(bench: Workbench, candidate: Candidate) -> Candidate | None
         bench: Pairs; where no input is seldom shown, no weight is outlying.
         candidate: Neurons whose weights may have run away.
     """
-    times = bench.shown[1]
+    times = bench.shown.times
     often = times >= OFTEN * len(bench.training.inputs)
     network = candidate.compact()
     weight = network.layers[0].weight
@@ -42,3 +43,19 @@ def without_outlying(bench: Workbench, candidate: Candidate) -> Candidate | None
         return None
     tamed = without_weights(bench, network, outlying)
     return without_far(bench, bench.solve_outputs(tamed, np.ones(candidate.width, bool)))
+
+
+def without_weights(
+    bench: Workbench, network: Network, lost: Bool[np.ndarray, "neurons inputs"]
+) -> Network:
+    """The network without some weights; biases make up for them where inputs are not shown.
+
+    Args:
+        bench: Pairs that say what an input is where it is not shown.
+        network: One hidden layer.
+        lost: Which of its weights.
+    """
+    first, last = network.layers
+    weights = np.where(lost, first.weight, 0.0)
+    tamed = Layer(first.weight - weights, first.bias + weights @ bench.shown.usual)
+    return network.replace(layers=(tamed, last))

@@ -13,12 +13,13 @@ large weights for the few combinations that tell little.
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
+from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.students.training import TrainingData
 
@@ -49,17 +50,13 @@ def rare_inputs(
         neurons: Of the first hidden layer: each has a weight for the input.
         outputs: Combinations of these that a sample tells at most.
     """
-    told = times_shown(inputs)[1] * outputs
-    return (told > 0) & (told < MARGIN * neurons)
+    times = Shown(inputs).times
+    return (times > 0) & (times * outputs < MARGIN * neurons)
 
 
-def times_shown(
-    inputs: Float[np.ndarray, "samples inputs"],
-) -> tuple[Float[np.ndarray, " inputs"], Int[np.ndarray, " inputs"]]:
-    """Usual value of every input, the median, and how many samples have another one."""
-    # Along rows that lie in one piece: several times faster on images.
-    usual = np.median(np.ascontiguousarray(inputs.T), axis=1)
-    return usual, np.count_nonzero(inputs != usual, axis=0)
+def least_shown(network: Network) -> int:
+    """How many pairs have to show an input that is not rare."""
+    return int(np.ceil(MARGIN * network.hidden_widths[0] / network.output_size))
 
 
 def with_least_weights(
@@ -100,7 +97,7 @@ def _seldom(
     inputs: Float[np.ndarray, "samples inputs"], neurons: int, outputs: int
 ) -> Bool[np.ndarray, " inputs"]:
     """Inputs to solve for along with rare ones, those that are shown least where these are many."""
-    _, times = times_shown(inputs)
+    times = Shown(inputs).times
     seldom = (times > 0) & (times * outputs < SELDOM * neurons)
     if np.sum(seldom) * neurons > ALONG:
         seldom &= times < np.sort(times[seldom])[ALONG // neurons]

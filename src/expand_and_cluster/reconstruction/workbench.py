@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.activations import Activation
@@ -24,8 +24,8 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 from expand_and_cluster.fitting.normal_equations import Data, prepare
 from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
+from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
-from expand_and_cluster.reconstruction.rare_inputs import times_shown
 from expand_and_cluster.students.training import TrainingData
 
 # Squared rounding error of one term of a sum, with the few operations that make the term.
@@ -117,9 +117,9 @@ class Workbench:
         return self.extended.T @ self.extended
 
     @cached_property
-    def shown(self) -> tuple[Float[np.ndarray, " inputs"], Int[np.ndarray, " inputs"]]:
-        """See `times_shown`."""
-        return times_shown(self.training.inputs)
+    def shown(self) -> Shown:
+        """How often the pairs show each input."""
+        return Shown(self.training.inputs)
 
     def without_skip(self) -> "Workbench":
         """A bench of the same pairs without a skip; what this one laid out is let go."""
@@ -127,10 +127,15 @@ class Workbench:
             self.__dict__.pop(laid_out, None)
         return self.of_pairs(self.training)
 
-    def of_pairs(self, data: TrainingData) -> "Workbench":
-        """A bench of other pairs, without a skip."""
+    def of_pairs(self, data: TrainingData, *, skip: bool = False) -> "Workbench":
+        """A bench of other pairs."""
         return Workbench(
-            data, self.activation, noise=self.noise, deadline=self.deadline, report=self.report
+            data,
+            self.activation,
+            skip=skip,
+            noise=self.noise,
+            deadline=self.deadline,
+            report=self.report,
         )
 
     def start(
@@ -164,6 +169,11 @@ class Workbench:
     def as_candidate(network: Network) -> Candidate:
         """A finished network, to be asked for its floor."""
         return Candidate(network, np.ones(network.hidden_widths[0], bool), float("nan"))
+
+    def judged(self, network: Network) -> Candidate:
+        """A finished network with its mean squared error."""
+        loss = float(np.mean((network(self.training.inputs) - self.training.targets) ** 2))
+        return replace(self.as_candidate(network), loss=loss)
 
     def features(
         self, network: Network, most: int | None = None

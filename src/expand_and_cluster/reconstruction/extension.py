@@ -1,0 +1,131 @@
+"""Tell the weights of inputs that few pairs show, once those of all others are known.
+
+A network that was found on pairs which show common inputs alone has everything but the weights of
+the others. These are let in little by little, the more common ones first: at every level pairs that
+show one of them differ from what is known by the work of few weights, in their own inputs, and
+steps bring all weights to their places. Down to inputs that are too rare for their weights to be
+told at all (see `rare_inputs`).
+"""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from expand_and_cluster.core.deadline import is_over
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
+from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
+from expand_and_cluster.queries.pieces import has_kink
+from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.kinked import go_on_with_kinks
+from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
+from expand_and_cluster.reconstruction.prune import Removal
+from expand_and_cluster.reconstruction.rare_inputs import least_shown
+from expand_and_cluster.reconstruction.shedding import settle
+from expand_and_cluster.reconstruction.signs import resolve_signs
+from expand_and_cluster.reconstruction.workbench import Workbench
+from expand_and_cluster.students.training import TrainingData
+
+# From one level to the next inputs are let in that this share as many pairs show at least: five
+# levels on MNIST, each of which lets in some fifty pixels.
+FALL = 0.25
+# Steps in which pairs that show new inputs count less as long as these are told by nothing: how
+# many, and the share of the pairs whose errors are ordinary.
+FIRST, KNOWN = 2, 0.9
+SETTINGS = GaussNewtonSettings(steps=8, iterations=300, own=True)
+# Damping of the first step, in units of the error; the share of it that a step leaves where it is
+# the last one; and the mean squared error, in units of the outputs' variance, at which the next
+# inputs are let in.
+DAMPING, SLOW, ENOUGH = 4.0, 0.5, 1e-14
+# Share of an affine map's largest weight that the right signs leave of it at most.
+LEFT = 1e-3
+
+
+def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tuple[Removal, ...]]:
+    """The network with weights of all inputs that enough pairs show.
+
+    Args:
+        bench: All pairs.
+        network: Over all their inputs, with weights for the most common ones alone.
+        least: Pairs that show each of these.
+
+    Returns:
+        The network and what it lost on the way. Where time is up, weights stay nothing.
+    """
+    network = _without_skip(network)
+    removals: tuple[Removal, ...] = ()
+    levels = list(_levels(bench.shown, least, least_shown(network)))
+    for level in levels:
+        if is_over(bench.deadline):
+            break
+        data = TrainingData(level.rows(bench.training.inputs), bench.training.targets[level.among])
+        part = bench.of_pairs(data, skip=network.skip is not None)
+        candidate, lost = _explain(part, level.restrict(network), last=level is levels[-1])
+        network, removals = level.lift(candidate.compact()), removals + lost
+    return network, removals
+
+
+def _levels(shown: Shown, least: int, rarest: int) -> Iterator[CommonPairs]:
+    """Pairs that show ever rarer inputs, each level with new inputs."""
+    known = -1
+    while least > rarest:
+        least = max(rarest, int(FALL * least))
+        level = shown.by(least)
+        count = int(level.inputs.sum())
+        # What the last level has is polished anyway.
+        if count > known or least == rarest:
+            yield level
+        known = count
+
+
+def _without_skip(network: Network) -> Network:
+    """The network with the signs that make its affine map vanish; itself if there are none."""
+    if network.skip is None:
+        return network
+    tolerance = LEFT * float(np.abs(network.skip.weight).max())
+    flipped, left = resolve_signs(network, tolerance=tolerance)
+    if left > tolerance or flipped.skip is None:
+        return network
+    first, last = flipped.layers
+    plain = Layer(last.weight, last.bias + flipped.skip.bias)
+    return flipped.replace(layers=(first, plain), skip=None)
+
+
+def _explain(
+    bench: Workbench, network: Network, *, last: bool
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """The network as a candidate of these pairs, once it explains them.
+
+    Args:
+        bench: Pairs of a level.
+        network: On these pairs; some inputs have no weights yet.
+        last: Whether there is no other level.
+    """
+    candidate = Candidate(network, np.ones(network.hidden_widths[0], bool), np.inf)
+    removals: tuple[Removal, ...] = ()
+    if has_kink(bench.activation) and not bench.skip:
+        candidate, removals = go_on_with_kinks(bench, candidate)
+    else:
+        candidate = _descended(bench, candidate)
+    if last and not bench.at_floor(candidate):
+        candidate, lost = settle(bench, candidate)
+        removals += lost
+    return candidate, removals
+
+
+def _descended(bench: Workbench, candidate: Candidate) -> Candidate:
+    """The candidate after steps with samples far off counting less, then with all alike."""
+    damping = min(DAMPING * ordinary_error(bench, candidate), SETTINGS.damping)
+    for settings in (replace(SETTINGS, robust=KNOWN, steps=FIRST), SETTINGS):
+        descent = bench.descent(candidate, replace(settings, damping=damping))
+        before = np.inf
+        for _ in descent.run():
+            inputs = bench.training.inputs.shape[1]
+            bench.tell(descent, f"{inputs} inputs")
+            slow = settings.robust is None and descent.loss > SLOW * before
+            if slow or descent.loss <= ENOUGH:
+                break
+            before = descent.loss
+        candidate, damping = replace(candidate, network=descent.network()), descent.damping
+    return replace(candidate, loss=whole_error(bench, candidate))

@@ -1,0 +1,106 @@
+"""Weights of inputs that few pairs show are told once those of the others are known."""
+
+import time
+
+import numpy as np
+import pytest
+from tests.reconstruction.planted import gaussian, teacher
+
+from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.queries.common_pairs import Shown
+from expand_and_cluster.reconstruction import extension, workbench
+from expand_and_cluster.reconstruction.extension import extend
+from expand_and_cluster.reconstruction.signs import flip_neurons
+from expand_and_cluster.reconstruction.workbench import Workbench
+from expand_and_cluster.students.training import TrainingData
+
+SAMPLES, USUAL = 3000, -0.2
+# Of ten inputs; the last is too rare for five neurons and four outputs.
+SHOWN = (200, 150, 60, 3)
+COMMON_LEAST = 1000
+
+
+@pytest.fixture(autouse=True)
+def _large(monkeypatch: pytest.MonkeyPatch):
+    """No network is so small that its normal equations are written out."""
+    monkeypatch.setattr(workbench, "MOST_DENSE", 0)
+
+
+def images() -> np.ndarray:
+    rng = np.random.default_rng(3)
+    rare = np.full((SAMPLES, len(SHOWN)), USUAL)
+    for column, count in enumerate(SHOWN):
+        some = rng.choice(SAMPLES, count, replace=False)
+        rare[some, column] = rng.uniform(0.5, 1.5, count)
+    return np.concatenate([gaussian(SAMPLES, 6), rare], axis=1)
+
+
+INPUTS = images()
+
+
+def begun(activation: str, moved: float = 0.0, **rest) -> tuple[Workbench, Network, Network]:
+    """All pairs, the teacher, and what is known of it: weights of common inputs, a little moved."""
+    source = teacher((10, 5, 4), activation)
+    bench = Workbench(TrainingData(INPUTS, source(INPUTS)), source.activation, **rest)
+    common = Shown(INPUTS).by(COMMON_LEAST)
+    known = common.lift(common.restrict(source))
+    first = known.layers[0]
+    noise = moved * np.random.default_rng(1).normal(size=first.weight.shape) * common.inputs
+    return (
+        bench,
+        source,
+        known.replace(layers=(Layer(first.weight + noise, first.bias), known.layers[1])),
+    )
+
+
+@pytest.mark.parametrize("activation", ["tanh", "softplus", "leaky_relu"])
+@pytest.mark.parametrize("moved", [0.0, 1e-3])
+def test_weights_of_all_but_rare_inputs_are_told(activation: str, moved: float):
+    bench, source, known = begun(activation, moved)
+    found, removals = extend(bench, known, COMMON_LEAST)
+    assert not removals
+    wanted = source.layers[0].weight.copy()
+    wanted[:, 9] = 0.0
+    weight = found.layers[0].weight
+    if activation == "leaky_relu":  # Lengths are free.
+        weight, wanted = (each / np.linalg.norm(each, axis=1)[:, None] for each in (weight, wanted))
+    np.testing.assert_allclose(weight, wanted, atol=1e-8)
+    shown = INPUTS[:, 9] == USUAL
+    np.testing.assert_allclose(found(INPUTS[shown]), source(INPUTS[shown]), atol=1e-8)
+
+
+def test_an_affine_map_that_wrong_signs_leave_vanishes():
+    bench, source, known = begun("softplus", skip=True)
+    flipped = flip_neurons(known, np.array([True, False, True, False, False]))
+    assert flipped.skip is not None
+    found, _ = extend(bench, flipped, COMMON_LEAST)
+    assert found.skip is None
+    wanted = source.layers[0].weight.copy()
+    wanted[:, 9] = 0.0
+    np.testing.assert_allclose(found.layers[0].weight, wanted, atol=1e-8)
+
+
+def test_an_affine_map_that_no_signs_explain_stays():
+    bench, _, known = begun("softplus", skip=True)
+    slopes = np.random.default_rng(2).normal(size=(4, 10))
+    slopes[:, 6:] = 0.0
+    skip = Layer(slopes, np.zeros(4))
+    outputs = bench.training.targets + INPUTS @ skip.weight.T
+    bench = Workbench(TrainingData(INPUTS, outputs), bench.activation, skip=True)
+    found, _ = extend(bench, known.replace(skip=skip), COMMON_LEAST)
+    assert found.skip is not None
+    shown = INPUTS[:, 9] == USUAL
+    np.testing.assert_allclose(found(INPUTS[shown]), outputs[shown], atol=1e-8)
+
+
+def test_nothing_is_told_when_time_is_up():
+    bench, _, known = begun("tanh", deadline=time.monotonic() - 1.0)
+    found, removals = extend(bench, known, COMMON_LEAST)
+    assert not removals
+    np.testing.assert_array_equal(found.layers[0].weight, known.layers[0].weight)
+
+
+def test_every_level_has_new_inputs_down_to_the_rare_ones():
+    levels = list(extension._levels(Shown(INPUTS), COMMON_LEAST, 4))
+    assert [level.inputs.sum() for level in levels] == [6, 8, 9, 9]
+    assert levels[-1].least == 4
