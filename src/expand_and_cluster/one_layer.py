@@ -19,7 +19,6 @@ from expand_and_cluster.preparation import (
     prepare,
     split,
 )
-from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.queries.validation import Request
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
@@ -30,7 +29,7 @@ from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
-from expand_and_cluster.students.standardisation import UNSTRETCHED
+from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
@@ -70,7 +69,7 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
     """
     request, answers, prepared = job.request, job.answers, job.prepared
     draft, subspace = answers.draft, answers.subspace
-    settings, noisy = _settings(job, width), _hypothesis(job, answers.whole or answers.pairs)
+    settings, noisy = _settings(job, width), _hypothesis(job)
     deadline = job.deadline
     if answers.common is not None and deadline is not None:
         deadline = job.began + SHARE_COMMON * (deadline - job.began)
@@ -83,7 +82,7 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
         report=request.progress,
         held=partial(is_held, least_width=0 if subspace is None else subspace.rank),
         draft=None if draft is None else prepared.standard.enter(draft).at_rest(),
-        accepts=_accepts(job, noisy),
+        accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
         deadline=deadline,
     )
     job.reached["search"] = search.outcome
@@ -137,6 +136,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         learning_rate=rate,
         batch_size=batch,
         given=given,
+        common=job.answers.common is not None,
     )
 
 
@@ -245,9 +245,10 @@ def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:
     return Differences(rows, size + 1, DIFFERENCES_FIRST * length, length)
 
 
-def _hypothesis(job: Job, pairs: QueryPairs) -> NoiseHypothesis:
-    """What would have to hold if all that a network leaves of these answers is noise."""
-    request = job.request
+def _hypothesis(job: Job) -> NoiseHypothesis:
+    """What would have to hold if all that the network leaves of the answers is noise."""
+    answers, request = job.answers, job.request
+    pairs = answers.pairs if answers.whole is None else answers.whole
     training, held_out, _ = split(pairs, request.seed, job.reader)
     return NoiseHypothesis(
         training,
@@ -259,11 +260,5 @@ def _hypothesis(job: Job, pairs: QueryPairs) -> NoiseHypothesis:
     )
 
 
-def _accepts(job: Job, noisy: NoiseHypothesis) -> Callable[[Network], bool] | None:
-    """Whether noise explains what a network leaves of what students see; None if nobody asks."""
-    answers, standard = job.answers, job.prepared.standard
-    if answers.common is not None:
-        noisy = _hypothesis(job, answers.pairs)
-    elif answers.whole is not None:
-        return None
+def _accepts(noisy: NoiseHypothesis, standard: Standardisation) -> Callable[[Network], bool]:
     return lambda network: noisy.accepts(standard.restore(network).at_rest())

@@ -22,9 +22,15 @@ from expand_and_cluster.one_layer import has_many_pairs, recover_one_layer
 from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.asking import ask_all
-from expand_and_cluster.queries.common_pairs import Shown
+from expand_and_cluster.queries.common_pairs import (
+    COMMON,
+    COMMON_WITH_KINKS,
+    CommonPairs,
+    Shown,
+)
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler, fingerprint
 from expand_and_cluster.queries.validation import AUTO, Request, validate_request
@@ -178,10 +184,14 @@ def _by_first_order(request: Request) -> bool:
     return (request.fit or default_fit(request.input_size)) == "adam"
 
 
-def _may_begin_with_common(request: Request) -> bool:
-    """Whether students may see common pairs alone, and all others be explained afterwards."""
-    mixture = request.activation is not None and bool(request.activation.kinds)
-    return has_many_pairs(request) and _by_first_order(request) and not mixture
+def _common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
+    """Those that students see alone, all others to be explained afterwards; None for all."""
+    activation = request.activation
+    mixture = activation is not None and bool(activation.kinds)
+    if mixture or not (has_many_pairs(request) and _by_first_order(request)):
+        return None
+    smooth = activation is not None and not has_kink(activation)
+    return Shown(pairs.inputs).common(COMMON if smooth else COMMON_WITH_KINKS)
 
 
 def _recover_named(job: Job) -> Recovery:
@@ -242,7 +252,7 @@ def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answe
     """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
         pairs = reader.read_pairs(request.pairs)
-        common = Shown(pairs.inputs).common if _may_begin_with_common(request) else None
+        common = _common_pairs(request, pairs)
         if common is None:
             return Answers(pairs, queries=len(pairs))
         return Answers(

@@ -24,7 +24,7 @@ def images(*shown: int) -> np.ndarray:
 def test_they_are_those_that_show_no_seldom_shown_input():
     # The first four leave 46 in a hundred samples that show none.
     inputs = images(300, 300, 400, 500, 5, 900)
-    common = Shown(inputs).common
+    common = Shown(inputs).common()
     assert common is not None
     times = np.count_nonzero(inputs != np.median(inputs, axis=0), axis=0)
     np.testing.assert_array_equal(common.inputs, times >= common.least)
@@ -47,8 +47,8 @@ def test_pairs_are_theirs_over_their_inputs():
 
 
 def test_there_are_none_where_nearly_all_inputs_are_always_shown():
-    assert Shown(gaussian(SAMPLES, 6)).common is None
-    assert Shown(np.concatenate([gaussian(SAMPLES, 2), images(40)], axis=1)).common is None
+    assert Shown(gaussian(SAMPLES, 6)).common() is None
+    assert Shown(np.concatenate([gaussian(SAMPLES, 2), images(40)], axis=1)).common() is None
 
 
 def test_inputs_that_never_vary_are_not_shown():

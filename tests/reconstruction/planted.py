@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 
 
 def teacher(widths, activation, seed=0):
@@ -20,6 +20,16 @@ def teacher(widths, activation, seed=0):
         [(weight, rng.uniform(-1.0, 1.0, size=width)), (amounts, rng.normal(size=outputs))],
         activation,
     )
+
+
+def rarely_bent(widths, activation, inputs, *shares):
+    """A teacher of which the last neurons are on for these shares of the samples."""
+    source = teacher(widths, activation)
+    first, last = source.layers
+    bias = first.bias.copy()
+    for neuron, share in zip(range(len(bias) - len(shares), len(bias)), shares, strict=True):
+        bias[neuron] = -np.quantile(inputs @ first.weight[neuron], 1.0 - share)
+    return source.replace(layers=(Layer(first.weight, bias), last))
 
 
 def gaussian(samples, size, seed=0):

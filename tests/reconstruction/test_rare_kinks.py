@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tests.reconstruction.planted import distance, gaussian, teacher
+from tests.reconstruction.planted import distance, gaussian, rarely_bent, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction import workbench
@@ -19,16 +19,7 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 INPUTS = gaussian(3000, 6)
-
-
-def rarely_bent(activation: str, *shares: float) -> Network:
-    """A teacher of seven neurons, of which the last ones are on for these shares of the samples."""
-    source = teacher((6, 7, 4), activation)
-    first, last = source.layers
-    bias = first.bias.copy()
-    for neuron, share in zip(range(7 - len(shares), 7), shares, strict=True):
-        bias[neuron] = -np.quantile(INPUTS @ first.weight[neuron], 1.0 - share)
-    return source.replace(layers=(Layer(first.weight, bias), last))
+WIDTHS = (6, 7, 4)
 
 
 def benches(source: Network) -> tuple[Workbench, Workbench]:
@@ -50,7 +41,7 @@ def known(source: Network, count: int) -> np.ndarray:
 )
 def test_they_are_told_by_what_is_left_of_few_samples(activation, shares, monkeypatch):
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    source = rarely_bent(activation, *shares)
+    source = rarely_bent(WIDTHS, activation, INPUTS, *shares)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
     linear, _ = without_skip(bench, plain, candidate)
@@ -71,7 +62,7 @@ def test_they_are_told_by_what_is_left_of_few_samples(activation, shares, monkey
 def test_rebuilding_ends_with_all_of_them(monkeypatch):
     """With neurons to spare, and one of which the map has a hundredth."""
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    source = rarely_bent("leaky_relu", 0.99, 0.005)
+    source = rarely_bent(WIDTHS, "leaky_relu", INPUTS, 0.99, 0.005)
     bench, _ = benches(source)
     spare = np.random.default_rng(1).normal(size=(3, 7))
     rebuilt = rebuild(bench, np.vstack([known(source, 5), spare]), 8, spare=True)
@@ -85,7 +76,7 @@ def test_rebuilding_ends_with_all_of_them(monkeypatch):
 def test_a_neuron_that_is_hardly_ever_on_is_begun_with_its_samples(monkeypatch):
     """It has no part of the map: a relu, on at more samples than it has weights, comes back."""
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    source = rarely_bent("relu", 0.99, 12 / 3000)
+    source = rarely_bent(WIDTHS, "relu", INPUTS, 0.99, 12 / 3000)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
     left, _ = descend_with_kinks(plain, without_skip(bench, plain, candidate)[0])
@@ -97,7 +88,7 @@ def test_a_neuron_that_is_hardly_ever_on_is_begun_with_its_samples(monkeypatch):
 
 def test_one_that_is_on_at_fewer_samples_than_it_has_weights_is_not_told(monkeypatch):
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    source = rarely_bent("relu", 0.99, 4 / 3000)
+    source = rarely_bent(WIDTHS, "relu", INPUTS, 0.99, 4 / 3000)
     bench, plain = benches(source)
     candidate, _ = winnow(bench, bench.start(known(source, 5), 8))
     linear, _ = without_skip(bench, plain, candidate)
@@ -109,7 +100,7 @@ def test_one_that_is_on_at_fewer_samples_than_it_has_weights_is_not_told(monkeyp
 
 
 def test_nothing_is_read_where_nothing_is_left():
-    source = rarely_bent("leaky_relu")
+    source = rarely_bent(WIDTHS, "leaky_relu", INPUTS)
     _, plain = benches(source)
     candidate = plain.start(source.input_vectors, 8)
     assert not read_kinks(plain, far_samples(plain, candidate)).read
@@ -142,7 +133,7 @@ def test_neurons_move_for_samples_on_the_wrong_side_of_their_kinks(activation):
 
 
 def test_every_neuron_that_the_map_stands_for_is_recorded():
-    source = rarely_bent("leaky_relu", 0.995, 0.005)
+    source = rarely_bent(WIDTHS, "leaky_relu", INPUTS, 0.995, 0.005)
     bench, plain = benches(source)
     linear, lost = without_skip(bench, plain, bench.start(source.input_vectors, 8))
     assert [removal.width for removal in lost] == [6, 5]
@@ -156,7 +147,7 @@ def test_neurons_without_a_kink_are_refused():
     bench, plain = benches(source)
     with pytest.raises(ValueError, match=r"softplus with a skip came"):
         without_skip(bench, plain, bench.start(source.input_vectors, 8))
-    relu = rarely_bent("relu")
+    relu = rarely_bent(WIDTHS, "relu", INPUTS)
     bench, plain = benches(relu)
     with pytest.raises(ValueError, match=r"relu without a skip came"):
         without_skip(bench, plain, plain.start(relu.input_vectors, 8))

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.reconstruction.planted import distance, gaussian, teacher
+from tests.reconstruction.planted import distance, gaussian, rarely_bent, teacher
 
-from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction import workbench
 from expand_and_cluster.reconstruction.taking_over import taken_over
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -13,14 +13,9 @@ from expand_and_cluster.students.training import TrainingData
 INPUTS = gaussian(4000, 6)
 
 
-def rarely_bent(activation: str, outputs: int = 8) -> Network:
+def two_rarely_bent(activation: str, outputs: int = 8) -> Network:
     """A teacher of seven neurons: one is on for hardly any samples, two are for nearly all."""
-    source = teacher((6, 7, outputs), activation)
-    first, last = source.layers
-    bias = first.bias.copy()
-    for neuron, share in ((4, 0.99), (5, 0.985), (6, 0.995)):
-        bias[neuron] = -np.quantile(INPUTS @ first.weight[neuron], 1.0 - share)
-    return source.replace(layers=(Layer(first.weight, bias), last))
+    return rarely_bent((6, 7, outputs), activation, INPUTS, 0.99, 0.985, 0.995)
 
 
 def with_linear(source: Network) -> np.ndarray:
@@ -35,7 +30,7 @@ def with_linear(source: Network) -> np.ndarray:
 @pytest.mark.parametrize("last", [True, False])
 def test_two_take_over_what_one_made_up_for(activation, last, monkeypatch):
     monkeypatch.setattr(workbench, "MOST_DENSE", 0)
-    source = rarely_bent(activation)
+    source = two_rarely_bent(activation)
     bench = Workbench(TrainingData(INPUTS, source(INPUTS)), source.activation)
     vectors = with_linear(source)
     candidate = bench.start(vectors if last else np.roll(vectors, 3, axis=0), 8)
@@ -50,13 +45,13 @@ def test_two_take_over_what_one_made_up_for(activation, last, monkeypatch):
 
 
 def test_the_teachers_own_neurons_are_not_taken_over():
-    source = rarely_bent("leaky_relu")
+    source = two_rarely_bent("leaky_relu")
     bench = Workbench(TrainingData(INPUTS, source(INPUTS)), source.activation)
     assert taken_over(bench, bench.start(source.input_vectors, 8)) is None
 
 
 def test_few_outputs_tell_nothing():
-    source = rarely_bent("leaky_relu", outputs=3)
+    source = two_rarely_bent("leaky_relu", outputs=3)
     bench = Workbench(TrainingData(INPUTS, source(INPUTS)), source.activation)
     assert taken_over(bench, bench.start(with_linear(source), 8)) is None
 

@@ -55,7 +55,13 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
     """
     network = _without_skip(network)
     removals: tuple[Removal, ...] = ()
-    levels = list(_levels(bench.shown, least, least_shown(network)))
+    rarest = least_shown(network)
+    plain_with_kinks = has_kink(bench.activation) and network.skip is None
+    if plain_with_kinks:
+        # What few pairs tell of a neuron is read from all of them at once.
+        levels = [bench.shown.by(rarest)]
+    else:
+        levels = list(_levels(bench.shown, least, rarest))
     for level in levels:
         if is_over(bench.deadline):
             break

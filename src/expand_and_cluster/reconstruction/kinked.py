@@ -45,24 +45,28 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
+# How often where other pairs follow.
+BRIEFLY = 2
 # Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
 CAREFUL = 2.25
 
 
 def descend_with_kinks(
-    bench: Workbench, candidate: Candidate
+    bench: Workbench, candidate: Candidate, *, briefly: bool = False
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Take steps, and lose, move and read neurons between them, as long as that gains.
 
     Args:
         bench: Where candidates are polished, without a skip.
         candidate: Neurons with a kink, most of which are in their places, and linear ones.
+        briefly: Whether other pairs follow, which tell what these take long to.
 
     Returns:
         What is left, with the mean squared error of all samples alike, and what was lost, but for
         the linear neurons that others were read in place of.
     """
-    return _taking_turns(bench, candidate, replace(SETTINGS, robust=ORDINARY))
+    robust = replace(SETTINGS, robust=ORDINARY)
+    return _taking_turns(bench, candidate, robust, BRIEFLY if briefly else TURNS)
 
 
 def go_on_with_kinks(
@@ -75,13 +79,11 @@ def go_on_with_kinks(
         candidate: Explains those that do not.
     """
     first = replace(SETTINGS, steps=FIRST, robust=KNOWN)
-    for settings in (first, SETTINGS):
-        candidate = _descended(bench, candidate, settings)
-    return _taking_turns(bench, candidate, SETTINGS)
+    return _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)
 
 
 def _taking_turns(
-    bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings
+    bench: Workbench, candidate: Candidate, settings: GaussNewtonSettings, most: int = TURNS
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Lose, move and read neurons, then take steps, as long as that gains.
 
@@ -89,10 +91,11 @@ def _taking_turns(
         bench: Where candidates are polished.
         candidate: Neurons with a kink.
         settings: Of the steps of a turn.
+        most: Turns.
     """
     removals: tuple[Removal, ...] = ()
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
-    for _ in range(TURNS):
+    for _ in range(most):
         if is_over(bench.deadline):
             break
         lighter, spare = _lightened(bench, candidate)

@@ -140,6 +140,8 @@ class Search:
         return max(part * self.settings.share * left, LEAST_SECONDS)
 
     def _settled(self, fit: Fit) -> bool:
+        if self.settings.common:
+            return self.outcome.rebuilt is not None
         return self.settings.given and self.outcome.held_out <= SETTLED * float(np.min(fit.losses))
 
     def _students(self, index: int) -> tuple[Fit, int]:
@@ -198,6 +200,7 @@ class Search:
                 start.activation,
                 spare=start.filled,
                 renew=Renew(partial(train, new=True), self.settings.seed),
+                briefly=self.settings.common,
             )
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))
