@@ -9,7 +9,12 @@ import numpy as np
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.one_layer_given import (
+    extended,
+    has_many_pairs,
+    search_deadline,
+    with_rare_inputs,
+)
 from expand_and_cluster.preparation import (
     MAX_CLUSTER_ANGLE,
     MIN_CLUSTER_FRACTION,
@@ -20,16 +25,12 @@ from expand_and_cluster.preparation import (
     split,
 )
 from expand_and_cluster.queries.subspace import Subspace
-from expand_and_cluster.queries.validation import Request
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
-from expand_and_cluster.reconstruction.extension import extend
-from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
-from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
-from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
+from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
 from expand_and_cluster.verdict.conditioning import is_held
@@ -40,14 +41,11 @@ from expand_and_cluster.verdict.noise import NoiseHypothesis
 STEPS_PER_DIRECTION = 300
 STEPS_WITHIN = (15_000, 60_000)
 RATE_WITHIN = 1e-2
-# Adam's learning rate and batches on this many given pairs or more, and its steps, or the share of
-# the time left that the students get where there is an end to it, and then the student that is
-# merged of them: on 784-64-10 it then holds nearly all neurons (benchmarks/given_students.py).
-MANY = 20_000
+# Adam's learning rate and batches on many given pairs, and its steps, or the share of the time left
+# that the students get where there is an end to it, and then the student that is merged of them: on
+# 784-64-10 it then holds nearly all neurons (benchmarks/given_students.py).
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
 STEPS_GIVEN, SHARE_GIVEN = 240_000, 0.3
-# Share of the time after which a search among common inputs ends, for all others to be told.
-SHARE_COMMON = 0.65
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
@@ -70,9 +68,6 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
     request, answers, prepared = job.request, job.answers, job.prepared
     draft, subspace = answers.draft, answers.subspace
     settings, noisy = _settings(job, width), _hypothesis(job)
-    deadline = job.deadline
-    if answers.common is not None and deadline is not None:
-        deadline = job.began + SHARE_COMMON * (deadline - job.began)
     search = Search(
         prepared.training,
         prepared.held_out,
@@ -83,7 +78,7 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
         held=partial(is_held, least_width=0 if subspace is None else subspace.rank),
         draft=None if draft is None else prepared.standard.enter(draft).at_rest(),
         accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
-        deadline=deadline,
+        deadline=search_deadline(job),
     )
     job.reached["search"] = search.outcome
     search.run()
@@ -103,11 +98,6 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
             "answers_written_in": job.reader.resolution.name,
         },
     )
-
-
-def has_many_pairs(request: Request) -> bool:
-    """Whether one hidden layer is recovered from so many given pairs that students see batches."""
-    return request.hidden_layers == 1 and request.pairs is not None and len(request.pairs) >= MANY
 
 
 def _settings(job: Job, width: int) -> SearchSettings:
@@ -147,12 +137,12 @@ def _completed(search: Search, job: Job) -> Completed | None:
     if rebuilt is None:
         return None
     if answers.common is not None:
-        return _extended(rebuilt, job)
+        return extended(rebuilt, job)
     if answers.subspace is None or answers.whole is None:
         bench, held_out = search.judging_bench(), search.outcome.held_out
         found = Completed(rebuilt, bench, held_out, prepared.standard)
         if search.settings.given and not rebuilt.exact:
-            return _with_rare_inputs(found, prepared, request.progress)
+            return with_rare_inputs(found, prepared, request.progress)
         return found
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
@@ -177,59 +167,6 @@ def _completed(search: Search, job: Job) -> Completed | None:
         report=request.progress,
         deadline=job.deadline,
     )
-
-
-def _extended(rebuilt: Rebuilt, job: Job) -> Completed:
-    """The network over all inputs, where students saw common ones."""
-    request, answers, standard = job.request, job.answers, job.prepared.standard
-    common, everything = answers.common, answers.whole
-    assert common is not None
-    assert everything is not None
-    whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
-    bench = Workbench(
-        whole.training,
-        centred(request.named),
-        skip=rebuilt.network.skip is not None,
-        noise=whole.noise,
-        deadline=job.deadline,
-        report=request.progress,
-    )
-    lifted = common.lift(standard.restore(rebuilt.network).at_rest())
-    network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
-    missed = network(whole.held_out.inputs) - whole.held_out.targets
-    final = dataclasses.replace(
-        rebuilt,
-        network=network,
-        removals=rebuilt.removals + removals,
-        skip_left=0.0 if network.skip is None else rebuilt.skip_left,
-    )
-    found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
-    found = _with_rare_inputs(found, whole, request.progress)
-    network = found.rebuilt.network
-    polished = bench.judged(network)
-    seen = common.restrict(whole.standard.restore(network).at_rest())
-    return dataclasses.replace(
-        found,
-        rebuilt=dataclasses.replace(
-            found.rebuilt, loss=polished.loss, exact=bench.at_floor(polished)
-        ),
-        own=standard.enter(seen).at_rest(),
-    )
-
-
-def _with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
-    """The same with small weights of inputs that too few pairs show.
-
-    The pairs that were held out, and judged by before, are seen too.
-    """
-    network = found.rebuilt.network
-    if network.skip is not None or network.activation.kinds:
-        return found
-    everything = prepared.training.joined(prepared.held_out)
-    rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
-    network = with_least_weights(network, everything, rare, report)
-    rebuilt = dataclasses.replace(found.rebuilt, network=network)
-    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)
 
 
 def _differences(subspace: Subspace, whole: Prepared) -> Differences | None:

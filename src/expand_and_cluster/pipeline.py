@@ -18,19 +18,13 @@ from expand_and_cluster.core.files import values_of_own
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.depth import recover_layers
 from expand_and_cluster.depth_given import is_large, recover_many_weights
-from expand_and_cluster.one_layer import has_many_pairs, recover_one_layer
+from expand_and_cluster.one_layer import recover_one_layer
+from expand_and_cluster.one_layer_given import by_first_order, common_pairs, has_many_pairs
 from expand_and_cluster.preparation import Job, prepare
 from expand_and_cluster.queries.answers import Answers
 from expand_and_cluster.queries.asking import ask_all
-from expand_and_cluster.queries.common_pairs import (
-    COMMON,
-    COMMON_WITH_KINKS,
-    CommonPairs,
-    Shown,
-)
 from expand_and_cluster.queries.oracle import Oracle
 from expand_and_cluster.queries.pairs import QueryPairs
-from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.reading import Reader
 from expand_and_cluster.queries.samplers import Sampler, fingerprint
 from expand_and_cluster.queries.validation import AUTO, Request, validate_request
@@ -38,7 +32,6 @@ from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.expansion import expand
 from expand_and_cluster.students.screening import screen
 from expand_and_cluster.students.standardisation import LEAST_SPREAD, UNSTRETCHED
-from expand_and_cluster.students.training import default_fit
 from expand_and_cluster.symmetries.mixtures import check_kinds
 from expand_and_cluster.unknown_activation import recover_unknown
 
@@ -176,22 +169,8 @@ def _recover(
 
 def _least_spread(request: Request) -> float:
     """How little an input may vary before it is not stretched further."""
-    first_order = request.pairs is not None and _by_first_order(request)
+    first_order = request.pairs is not None and by_first_order(request)
     return UNSTRETCHED if first_order else LEAST_SPREAD
-
-
-def _by_first_order(request: Request) -> bool:
-    return (request.fit or default_fit(request.input_size)) == "adam"
-
-
-def _common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
-    """Those that students see alone, all others to be explained afterwards; None for all."""
-    activation = request.activation
-    mixture = activation is not None and bool(activation.kinds)
-    if mixture or not (has_many_pairs(request) and _by_first_order(request)):
-        return None
-    smooth = activation is not None and not has_kink(activation)
-    return Shown(pairs.inputs).common(COMMON if smooth else COMMON_WITH_KINKS)
 
 
 def _recover_named(job: Job) -> Recovery:
@@ -252,7 +231,7 @@ def _answers(request: Request, reader: Reader, reached: dict[str, Any]) -> Answe
     """All pairs, asked or given, their outputs read as logits."""
     if request.pairs is not None:
         pairs = reader.read_pairs(request.pairs)
-        common = _common_pairs(request, pairs)
+        common = common_pairs(request, pairs)
         if common is None:
             return Answers(pairs, queries=len(pairs))
         return Answers(

@@ -2,28 +2,18 @@
 
 import numpy as np
 import pytest
-from tests.reconstruction.planted import gaussian, teacher
+from tests.reconstruction.planted import USUAL, gaussian, images, teacher
 
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.queries.common_pairs import COMMON, Shown
 from expand_and_cluster.queries.pairs import QueryPairs
 
-SAMPLES, USUAL = 2000, -0.2
-
-
-def images(*shown: int) -> np.ndarray:
-    """Three inputs that all samples show, and one for each number of samples that show it."""
-    rng = np.random.default_rng(3)
-    rare = np.full((SAMPLES, len(shown)), USUAL)
-    for column, count in enumerate(shown):
-        some = rng.choice(SAMPLES, count, replace=False)
-        rare[some, column] = rng.uniform(0.5, 1.5, count)
-    return np.concatenate([gaussian(SAMPLES, 3), rare], axis=1)
+SAMPLES = 2000
 
 
 def test_they_are_those_that_show_no_seldom_shown_input():
     # The first four leave 46 in a hundred samples that show none.
-    inputs = images(300, 300, 400, 500, 5, 900)
+    inputs = images(SAMPLES, 3, 300, 300, 400, 500, 5, 900)
     common = Shown(inputs).common()
     assert common is not None
     times = np.count_nonzero(inputs != np.median(inputs, axis=0), axis=0)
@@ -37,7 +27,7 @@ def test_they_are_those_that_show_no_seldom_shown_input():
 
 
 def test_pairs_are_theirs_over_their_inputs():
-    inputs = images(*[250] * 2, *[20] * 6)
+    inputs = images(SAMPLES, 3, *[250] * 2, *[20] * 6)
     common = Shown(inputs).by(21)
     pairs = common.of(QueryPairs(inputs, inputs[:, :2]))
     kept = ~np.any(inputs[:, 5:] != USUAL, axis=1)
@@ -48,18 +38,18 @@ def test_pairs_are_theirs_over_their_inputs():
 
 def test_there_are_none_where_nearly_all_inputs_are_always_shown():
     assert Shown(gaussian(SAMPLES, 6)).common() is None
-    assert Shown(np.concatenate([gaussian(SAMPLES, 2), images(40)], axis=1)).common() is None
+    assert Shown(images(SAMPLES, 5, 40)).common() is None
 
 
 def test_inputs_that_never_vary_are_not_shown():
-    inputs = np.concatenate([images(*[200] * 5), np.ones((SAMPLES, 2))], axis=1)
+    inputs = np.concatenate([images(SAMPLES, 3, *[200] * 5), np.ones((SAMPLES, 2))], axis=1)
     assert not Shown(inputs).by(0).inputs[-2:].any()
     assert Shown(inputs).by(0).among.all()
 
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_a_network_says_the_same_over_their_inputs_alone(skip: bool):
-    inputs = images(300, 20, 300, 20)
+    inputs = images(SAMPLES, 3, 300, 20, 300, 20)
     common = Shown(inputs).by(21)
     source = teacher((7, 5, 4), "softplus")
     if skip:

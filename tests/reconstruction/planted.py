@@ -37,6 +37,22 @@ def gaussian(samples, size, seed=0):
     return np.random.default_rng((seed, size)).normal(size=(samples, size))
 
 
+USUAL = -0.2
+
+
+def images(samples, always, *shown):
+    """Inputs that all samples show, and one for each number of samples that show it.
+
+    Where it is not shown, an input is at `USUAL`.
+    """
+    rng = np.random.default_rng(3)
+    rare = np.full((samples, len(shown)), USUAL)
+    for column, count in enumerate(shown):
+        some = rng.choice(samples, count, replace=False)
+        rare[some, column] = rng.uniform(0.5, 1.5, count)
+    return np.concatenate([gaussian(samples, always), rare], axis=1)
+
+
 class Clutter(NamedTuple):
     """What a student holds besides the teacher's neurons."""
 

@@ -20,9 +20,8 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.queries.pairs import QueryPairs
 
 # Share of the pairs that are common at least: half of the images of MNIST do without 302 of the 717
-# pixels that vary. Neurons with a kink are told by the few pairs that are beyond it, and need more
-# of them: 84 % do without 222.
-COMMON, COMMON_WITH_KINKS = 0.5, 0.84
+# pixels that vary.
+COMMON = 0.5
 # Share of the varying inputs above which there is too little to gain: of the images of
 # Fashion-MNIST half show nine in ten.
 MOST_INPUTS = 0.75

@@ -16,16 +16,13 @@ from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
-from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.reconstruction.candidate import Candidate
-from expand_and_cluster.reconstruction.kinked import go_on_with_kinks
 from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_inputs import least_shown
 from expand_and_cluster.reconstruction.shedding import settle
 from expand_and_cluster.reconstruction.signs import resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
-from expand_and_cluster.students.training import TrainingData
 
 # From one level to the next inputs are let in that this share as many pairs show at least: five
 # levels on MNIST, each of which lets in some fifty pixels.
@@ -55,18 +52,11 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
     """
     network = _without_skip(network)
     removals: tuple[Removal, ...] = ()
-    rarest = least_shown(network)
-    plain_with_kinks = has_kink(bench.activation) and network.skip is None
-    if plain_with_kinks:
-        # What few pairs tell of a neuron is read from all of them at once.
-        levels = [bench.shown.by(rarest)]
-    else:
-        levels = list(_levels(bench.shown, least, rarest))
+    levels = list(_levels(bench.shown, least, least_shown(network)))
     for level in levels:
         if is_over(bench.deadline):
             break
-        data = TrainingData(level.rows(bench.training.inputs), bench.training.targets[level.among])
-        part = bench.of_pairs(data, skip=network.skip is not None)
+        part = bench.of_common(level, skip=network.skip is not None)
         candidate, lost = _explain(part, level.restrict(network), last=level is levels[-1])
         network, removals = level.lift(candidate.compact()), removals + lost
     return network, removals
@@ -109,15 +99,10 @@ def _explain(
         last: Whether there is no other level.
     """
     candidate = Candidate(network, np.ones(network.hidden_widths[0], bool), np.inf)
-    removals: tuple[Removal, ...] = ()
-    if has_kink(bench.activation) and not bench.skip:
-        candidate, removals = go_on_with_kinks(bench, candidate)
-    else:
-        candidate = _descended(bench, candidate)
+    candidate = _descended(bench, candidate)
     if last and not bench.at_floor(candidate):
-        candidate, lost = settle(bench, candidate)
-        removals += lost
-    return candidate, removals
+        return settle(bench, candidate)
+    return candidate, ()
 
 
 def _descended(bench: Workbench, candidate: Candidate) -> Candidate:

@@ -8,8 +8,9 @@ afterwards, and steps have to bring the error back. Then others are moved for sa
 have on the wrong side of their kinks (see `crossing`), and what is left of samples tells of more.
 Where nothing more is told, weights that have run away are taken back (see `outlying_weights`).
 
-Pairs that show inputs whose weights are not told yet (see `extension`) count less at first. Then
-samples far off count as all others do: what is left there is evidence of what is missing.
+All this begins with pairs that show nothing unusual (see `queries.common_pairs`): what is wrong on
+others then is a matter of few weights. Once these are told, samples far off count as all others do:
+what is left there is evidence of what is missing.
 """
 
 from collections.abc import Iterator
@@ -45,41 +46,38 @@ ENOUGH = 700
 # has to gain; and the rise of the ordinary error that it may take: fewer linear neurons hold others
 # to more, and what all are off by takes longer to fall.
 TURNS, GAIN, RISE = 12, 0.05, 16.0
-# How often where other pairs follow.
-BRIEFLY = 2
+# Share of the pairs that are common at least, and how often on these: neurons are told by the few
+# pairs that are beyond their kinks, and what is left of common ones then takes longer than all.
+COMMON, BEGINNING = 0.84, 2
 # Rise of the mean squared error of ordinary samples that neurons to spare may cause together.
 CAREFUL = 2.25
 
 
 def descend_with_kinks(
-    bench: Workbench, candidate: Candidate, *, briefly: bool = False
+    bench: Workbench, candidate: Candidate
 ) -> tuple[Candidate, tuple[Removal, ...]]:
     """Take steps, and lose, move and read neurons between them, as long as that gains.
 
     Args:
         bench: Where candidates are polished, without a skip.
         candidate: Neurons with a kink, most of which are in their places, and linear ones.
-        briefly: Whether other pairs follow, which tell what these take long to.
 
     Returns:
         What is left, with the mean squared error of all samples alike, and what was lost, but for
         the linear neurons that others were read in place of.
     """
+    common = bench.shown.common(COMMON)
     robust = replace(SETTINGS, robust=ORDINARY)
-    return _taking_turns(bench, candidate, robust, BRIEFLY if briefly else TURNS)
-
-
-def go_on_with_kinks(
-    bench: Workbench, candidate: Candidate
-) -> tuple[Candidate, tuple[Removal, ...]]:
-    """The same where neurons are in their places, but have no weights of some inputs yet.
-
-    Args:
-        bench: Pairs that show these inputs too, without a skip.
-        candidate: Explains those that do not.
-    """
+    if common is None:
+        return _taking_turns(bench, candidate, robust)
+    part = bench.of_common(common)
+    solved = part.solve_outputs(common.restrict(candidate.network), candidate.present)
+    candidate, removals = _taking_turns(part, solved, robust, BEGINNING)
+    candidate = replace(candidate, network=common.lift(candidate.network))
+    candidate = bench.solve_outputs(candidate.network, candidate.present)
     first = replace(SETTINGS, steps=FIRST, robust=KNOWN)
-    return _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)
+    candidate, lost = _taking_turns(bench, _descended(bench, candidate, first), SETTINGS)
+    return candidate, removals + lost
 
 
 def _taking_turns(

@@ -45,7 +45,6 @@ def rebuild(
     *,
     spare: bool = False,
     renew: Renew | None = None,
-    briefly: bool = False,
 ) -> Rebuilt:
     """Solve, polish and prune these neurons; then resolve the signs that are still open.
 
@@ -56,12 +55,11 @@ def rebuild(
         activation: Activation of a layer of these neurons; None for that of the bench.
         spare: Whether a large candidate has neurons beside the teacher's, to be lost on the way.
         renew: Trains new neurons beside those of such a candidate (see `shed`).
-        briefly: Whether other pairs follow, which tell neurons with a kink better.
     """
     start = bench.start(vectors, capacity, activation)
     if spare and not bench.dense(start):
         if bench.skip and has_kink(bench.activation):
-            return _with_kinks(bench, start, briefly)
+            return _with_kinks(bench, start)
         candidate, removals = shed(bench, start, renew)
         return finish(bench, candidate, removals)
     candidate = bench.polish(start)
@@ -69,16 +67,13 @@ def rebuild(
     return finish(bench, bench.polish(candidate, damping=1e-8), removals)
 
 
-def _with_kinks(bench: Workbench, start: Candidate, briefly: bool) -> Rebuilt:
+def _with_kinks(bench: Workbench, start: Candidate) -> Rebuilt:
     """Neurons with a kink, without an affine map beside them: it hides those that hardly bend."""
     plain = bench.without_skip()
-    candidate, removals = without_skip(bench, plain, start)
-    candidate, lost = descend_with_kinks(plain, candidate, briefly=briefly)
-    removals += lost
-    if not briefly:
-        candidate, lost = settle(plain, candidate)
-        removals += lost
-    return finish(plain, candidate, removals)
+    candidate, rarely_bent = without_skip(bench, plain, start)
+    candidate, read_instead = descend_with_kinks(plain, candidate)
+    candidate, removals = settle(plain, candidate)
+    return finish(plain, candidate, rarely_bent + read_instead + removals)
 
 
 def slim(bench: Workbench, rebuilt: Rebuilt, capacity: int) -> Rebuilt:

@@ -200,7 +200,6 @@ class Search:
                 start.activation,
                 spare=start.filled,
                 renew=Renew(partial(train, new=True), self.settings.seed),
-                briefly=self.settings.common,
             )
             if rebuilt.exact and not self.is_held(rebuilt.network, bench):
                 rebuilt = slim(bench, rebuilt, _capacity(rebuilt.network.hidden_widths[0], width))

@@ -24,7 +24,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 from expand_and_cluster.fitting.normal_equations import Data, prepare
 from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
-from expand_and_cluster.queries.common_pairs import Shown
+from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.students.training import TrainingData
 
@@ -137,6 +137,11 @@ class Workbench:
             deadline=self.deadline,
             report=self.report,
         )
+
+    def of_common(self, common: CommonPairs, *, skip: bool = False) -> "Workbench":
+        """A bench of some of the pairs, over the inputs that they show."""
+        inputs, targets = self.training.inputs, self.training.targets
+        return self.of_pairs(TrainingData(common.rows(inputs), targets[common.among]), skip=skip)
 
     def start(
         self,

@@ -1,0 +1,111 @@
+"""One hidden layer from many given pairs: which of them come first, and how all others follow."""
+
+import dataclasses
+
+import numpy as np
+
+from expand_and_cluster.core.activation import centred
+from expand_and_cluster.core.progress import Reporter
+from expand_and_cluster.preparation import Job, Prepared, prepare
+from expand_and_cluster.queries.common_pairs import (
+    CommonPairs,
+    Shown,
+)
+from expand_and_cluster.queries.pairs import QueryPairs
+from expand_and_cluster.queries.pieces import has_kink
+from expand_and_cluster.queries.validation import Request
+from expand_and_cluster.reconstruction.completion import Completed
+from expand_and_cluster.reconstruction.extension import extend
+from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
+from expand_and_cluster.reconstruction.rebuild import Rebuilt
+from expand_and_cluster.reconstruction.workbench import Workbench
+from expand_and_cluster.students.standardisation import UNSTRETCHED
+from expand_and_cluster.students.training import default_fit
+
+# Pairs from which on students see batches, and are merged into one.
+MANY = 20_000
+# Share of the time after which a search among common pairs ends, for all others to be explained.
+SHARE_COMMON = 0.65
+
+
+def has_many_pairs(request: Request) -> bool:
+    """Whether one hidden layer is recovered from so many given pairs that students see batches."""
+    return request.hidden_layers == 1 and request.pairs is not None and len(request.pairs) >= MANY
+
+
+def by_first_order(request: Request) -> bool:
+    """Whether students are trained by first-order steps."""
+    return (request.fit or default_fit(request.input_size)) == "adam"
+
+
+def common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
+    """Those that students see alone, all others to be explained afterwards; None for all.
+
+    Not where neurons have kinks: those that few pairs are beyond need all of them.
+    """
+    if not (has_many_pairs(request) and by_first_order(request)):
+        return None
+    activation = request.activation
+    if activation is None or activation.kinds or has_kink(activation):
+        return None
+    return Shown(pairs.inputs).common()
+
+
+def search_deadline(job: Job) -> float | None:
+    """`time.monotonic()` after which a search ends."""
+    if job.answers.common is None or job.deadline is None:
+        return job.deadline
+    return job.began + SHARE_COMMON * (job.deadline - job.began)
+
+
+def extended(rebuilt: Rebuilt, job: Job) -> Completed:
+    """The network over all inputs, where students saw common ones."""
+    request, answers, standard = job.request, job.answers, job.prepared.standard
+    common, everything = answers.common, answers.whole
+    assert common is not None
+    assert everything is not None
+    whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
+    bench = Workbench(
+        whole.training,
+        centred(request.named),
+        skip=rebuilt.network.skip is not None,
+        noise=whole.noise,
+        deadline=job.deadline,
+        report=request.progress,
+    )
+    lifted = common.lift(standard.restore(rebuilt.network).at_rest())
+    network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
+    missed = network(whole.held_out.inputs) - whole.held_out.targets
+    final = dataclasses.replace(
+        rebuilt,
+        network=network,
+        removals=rebuilt.removals + removals,
+        skip_left=0.0 if network.skip is None else rebuilt.skip_left,
+    )
+    found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
+    found = with_rare_inputs(found, whole, request.progress)
+    network = found.rebuilt.network
+    polished = bench.judged(network)
+    seen = common.restrict(whole.standard.restore(network).at_rest())
+    return dataclasses.replace(
+        found,
+        rebuilt=dataclasses.replace(
+            found.rebuilt, loss=polished.loss, exact=bench.at_floor(polished)
+        ),
+        own=standard.enter(seen).at_rest(),
+    )
+
+
+def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
+    """The same with small weights of inputs that too few pairs show.
+
+    The pairs that were held out, and judged by before, are seen too.
+    """
+    network = found.rebuilt.network
+    if network.skip is not None or network.activation.kinds:
+        return found
+    everything = prepared.training.joined(prepared.held_out)
+    rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
+    network = with_least_weights(network, everything, rare, report)
+    rebuilt = dataclasses.replace(found.rebuilt, network=network)
+    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)
