@@ -44,6 +44,7 @@ SAME_ROOM = {
     "depth": "pipeline",
     "depth_given": "pipeline",
     "one_layer": "pipeline",
+    "one_layer_given": "pipeline",
     "preparation": "pipeline",
     "recovery_files": "recovery",
     "summary": "pipeline",

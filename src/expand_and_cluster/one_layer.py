@@ -126,7 +126,6 @@ def _settings(job: Job, width: int) -> SearchSettings:
         learning_rate=rate,
         batch_size=batch,
         given=given,
-        common=job.answers.common is not None,
     )
 
 

@@ -3,14 +3,12 @@
 import dataclasses
 
 import numpy as np
+from jaxtyping import Bool
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.preparation import Job, Prepared, prepare
-from expand_and_cluster.queries.common_pairs import (
-    CommonPairs,
-    Shown,
-)
+from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.validation import Request
@@ -83,7 +81,8 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
         skip_left=0.0 if network.skip is None else rebuilt.skip_left,
     )
     found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
-    found = with_rare_inputs(found, whole, request.progress)
+    untold = ~np.any(network.layers[0].weight, axis=0)
+    found = with_rare_inputs(found, whole, request.progress, untold)
     network = found.rebuilt.network
     polished = bench.judged(network)
     seen = common.restrict(whole.standard.restore(network).at_rest())
@@ -96,16 +95,35 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     )
 
 
-def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
+def with_rare_inputs(
+    found: Completed,
+    prepared: Prepared,
+    report: Reporter,
+    untold: Bool[np.ndarray, " inputs"] | None = None,
+) -> Completed:
     """The same with small weights of inputs that too few pairs show.
 
     The pairs that were held out, and judged by before, are seen too.
+
+    Args:
+        found: A network over all inputs.
+        prepared: The pairs.
+        report: Receives progress.
+        untold: Inputs that have no weights yet; None where all have.
     """
     network = found.rebuilt.network
     if network.skip is not None or network.activation.kinds:
         return found
     everything = prepared.training.joined(prepared.held_out)
     rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
-    network = with_least_weights(network, everything, rare, report)
-    rebuilt = dataclasses.replace(found.rebuilt, network=network)
+    explained = network
+    if untold is not None:
+        untold = untold & (Shown(everything.inputs).times > 0)
+        explained = with_least_weights(network, everything, rare | untold, report)
+        if explained is network:
+            # Too many, where time was up.
+            rare |= untold
+    if explained is network:
+        explained = with_least_weights(network, everything, rare, report)
+    rebuilt = dataclasses.replace(found.rebuilt, network=explained)
     return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)

@@ -92,3 +92,16 @@ def test_every_level_has_new_inputs_down_to_the_rare_ones():
     levels = list(extension._levels(Shown(INPUTS), COMMON_LEAST, 4))
     assert [level.inputs.sum() for level in levels] == [6, 8, 9, 9]
     assert levels[-1].least == 4
+
+
+def test_signs_that_common_pairs_do_not_tell_are_told_by_more_of_them():
+    bench, source, known = begun("softplus", moved=1e-2, skip=True)
+    flipped = flip_neurons(known, np.array([True, False, True, False, False]))
+    noise = 1e-2 * np.random.default_rng(3).normal(size=(4, 10))
+    noise[:, 6:] = 0.0
+    assert flipped.skip is not None
+    skip = Layer(flipped.skip.weight + noise, flipped.skip.bias)
+    found, _ = extend(bench, flipped.replace(skip=skip), COMMON_LEAST)
+    assert found.skip is None
+    shown = INPUTS[:, 9] == USUAL
+    np.testing.assert_allclose(found(INPUTS[shown]), source(INPUTS[shown]), atol=1e-8)

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 from scipy.optimize import minimize
+from tests.reconstruction.planted import images
 from tests.reconstruction.test_missing_neurons import a_network
 
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.reconstruction import rare_inputs as module
-from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
+from expand_and_cluster.reconstruction.rare_inputs import (
+    least_shown,
+    rare_inputs,
+    with_least_weights,
+)
 from expand_and_cluster.students.training import TrainingData
 
 USUAL = 0.25
@@ -161,3 +167,14 @@ def test_a_network_is_left_alone_where_there_is_nothing_to_do(monkeypatch: pytes
     assert with_least_weights(start, data, np.zeros(7, bool)) is start
     monkeypatch.setattr(module, "MOST", 5)
     assert with_least_weights(start, data, mask()) is start
+
+
+def test_as_many_inputs_are_left_for_small_weights_as_can_be_solved_for(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    shown = Shown(images(500, 4, 12, 5, 3))
+    network = a_network((7, 6, 3), "tanh", 0)
+    # Thirteen samples would tell a weight by 6.5 outputs, six by three; 18 or 12 weights are open.
+    assert least_shown(shown, network) == 13
+    monkeypatch.setattr(module, "MOST", 17)
+    assert least_shown(shown, network) == 6

@@ -3,8 +3,8 @@
 A network that was found on pairs which show common inputs alone has everything but the weights of
 the others. These are let in little by little, the more common ones first: at every level pairs that
 show one of them differ from what is known by the work of few weights, in their own inputs, and
-steps bring all weights to their places. Down to inputs that are too rare for their weights to be
-told at all (see `rare_inputs`).
+steps bring all weights to their places. Down to inputs of which small weights explain the pairs
+that show them (see `rare_inputs`).
 """
 
 from collections.abc import Iterator
@@ -50,10 +50,11 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
     Returns:
         The network and what it lost on the way. Where time is up, weights stay nothing.
     """
-    network = _without_skip(network)
     removals: tuple[Removal, ...] = ()
-    levels = list(_levels(bench.shown, least, least_shown(network)))
+    levels = list(_levels(bench.shown, least, least_shown(bench.shown, network)))
     for level in levels:
+        # Signs that common pairs did not tell may be told by more of them.
+        network = _without_skip(network)
         if is_over(bench.deadline):
             break
         part = bench.of_common(level, skip=network.skip is not None)

@@ -140,8 +140,6 @@ class Search:
         return max(part * self.settings.share * left, LEAST_SECONDS)
 
     def _settled(self, fit: Fit) -> bool:
-        if self.settings.common:
-            return self.outcome.rebuilt is not None
         return self.settings.given and self.outcome.held_out <= SETTLED * float(np.min(fit.losses))
 
     def _students(self, index: int) -> tuple[Fit, int]:

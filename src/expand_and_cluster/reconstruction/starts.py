@@ -41,8 +41,6 @@ class SearchSettings:
         batch_size: For first-order fits; None for their default.
         given: Whether many pairs are given, not asked: fitting them is slow, and students are
             merged into one, which is trained on before it is rebuilt.
-        common: Whether these are some of more pairs, which the network that is found first has to
-            explain next (see `extension`).
     """
 
     width: int
@@ -58,7 +56,6 @@ class SearchSettings:
     learning_rate: float | None = None
     batch_size: int | None = None
     given: bool = False
-    common: bool = False
 
 
 @dataclass(frozen=True)
