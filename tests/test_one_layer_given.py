@@ -48,19 +48,18 @@ def test_weights_of_an_input_that_few_pairs_show_are_small(monkeypatch: pytest.M
     assert any("shown by too few pairs" in reason for reason in recovery.verdict.reasons)
 
 
-@pytest.mark.parametrize("activation", ["g", "softplus"])
 def test_students_see_common_inputs_and_all_others_are_told_afterwards(
-    activation: str, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(one_layer_given, "MANY", 1000)
     monkeypatch.setattr(one_layer, "STEPS_GIVEN", 4000)
-    teacher = a_network((9, 4, 3), activation, 1)
+    teacher = a_network((9, 4, 3), "softplus", 1)
     rng = np.random.default_rng(0)
     inputs = np.concatenate([rng.normal(size=(3000, 5)), np.full((3000, 4), 0.3)], axis=1)
     for column, count in enumerate((600, 500, 400, 60), start=5):
         inputs[rng.choice(3000, count, replace=False), column] = rng.uniform(0.5, 1.5, count)
     pairs = eac.QueryPairs(inputs, teacher(inputs))
-    recovery = eac.recover(pairs, activation=activation, width=8, students=3, fit="adam")
+    recovery = eac.recover(pairs, activation="softplus", width=8, students=3, fit="adam")
     assert recovery.settings["common_inputs"] < 9
     assert 1500 <= recovery.settings["common_pairs"] < 3000
     assert recovery.queries == 3000
