@@ -10,6 +10,7 @@ import numpy as np
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.one_layer_given import (
+    bench_of,
     extended,
     has_many_pairs,
     search_deadline,
@@ -28,7 +29,6 @@ from expand_and_cluster.queries.subspace import Subspace
 from expand_and_cluster.reconstruction.completion import Completed, Differences, complete
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
-from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
@@ -145,14 +145,7 @@ def _completed(search: Search, job: Job) -> Completed | None:
         return found
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)
-    bench = Workbench(
-        whole.training,
-        centred(request.named),
-        skip=rebuilt.network.skip is not None,
-        noise=whole.noise,
-        deadline=job.deadline,
-        report=request.progress,
-    )
+    bench = bench_of(whole, rebuilt, job)
     within = prepared.standard.restore(rebuilt.network).at_rest()
     return complete(
         answers.subspace.lift(within),

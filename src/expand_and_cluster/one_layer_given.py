@@ -14,6 +14,7 @@ from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.queries.validation import Request
 from expand_and_cluster.reconstruction.completion import Completed
 from expand_and_cluster.reconstruction.extension import extend
+from expand_and_cluster.reconstruction.ordinary import whole_error
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.workbench import Workbench
@@ -56,6 +57,18 @@ def search_deadline(job: Job) -> float | None:
     return job.began + SHARE_COMMON * (job.deadline - job.began)
 
 
+def bench_of(whole: Prepared, rebuilt: Rebuilt, job: Job) -> Workbench:
+    """Where a network that was found on some coordinates or pairs goes on with all of them."""
+    return Workbench(
+        whole.training,
+        centred(job.request.named),
+        skip=rebuilt.network.skip is not None,
+        noise=whole.noise,
+        deadline=job.deadline,
+        report=job.request.progress,
+    )
+
+
 def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     """The network over all inputs, where students saw common ones."""
     request, answers, standard = job.request, job.answers, job.prepared.standard
@@ -63,14 +76,7 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     assert common is not None
     assert everything is not None
     whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
-    bench = Workbench(
-        whole.training,
-        centred(request.named),
-        skip=rebuilt.network.skip is not None,
-        noise=whole.noise,
-        deadline=job.deadline,
-        report=request.progress,
-    )
+    bench = bench_of(whole, rebuilt, job)
     lifted = common.lift(standard.restore(rebuilt.network).at_rest())
     network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
     missed = network(whole.held_out.inputs) - whole.held_out.targets
@@ -84,7 +90,8 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     untold = ~np.any(network.layers[0].weight, axis=0)
     found = with_rare_inputs(found, whole, request.progress, untold)
     network = found.rebuilt.network
-    polished = bench.judged(network)
+    polished = bench.as_candidate(network)
+    polished = dataclasses.replace(polished, loss=whole_error(bench, polished))
     seen = common.restrict(whole.standard.restore(network).at_rest())
     return dataclasses.replace(
         found,

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.activation import Activation
-from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.network import Network
 from expand_and_cluster.queries.pieces import has_kink
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.kinked import descend_with_kinks
@@ -14,7 +14,7 @@ from expand_and_cluster.reconstruction.linear_neurons import without_skip
 from expand_and_cluster.reconstruction.prune import Removal, prune
 from expand_and_cluster.reconstruction.renewal import Renew
 from expand_and_cluster.reconstruction.shedding import settle, shed
-from expand_and_cluster.reconstruction.signs import resolve_signs
+from expand_and_cluster.reconstruction.signs import folded, resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 
@@ -96,11 +96,6 @@ def finish(bench: Workbench, candidate: Candidate, removals: tuple[Removal, ...]
         return Rebuilt(network, candidate.loss, exact, removals, 0.0)
     tolerance = 1e-6 * max(1.0, float(np.abs(network.layers[1].weight).max()))
     flipped, left = resolve_signs(network, tolerance=tolerance)
-    assert flipped.skip is not None
     if left > tolerance:
         return Rebuilt(network, candidate.loss, exact, removals, left)
-    last = flipped.layers[1]
-    plain = flipped.replace(
-        layers=(flipped.layers[0], Layer(last.weight, last.bias + flipped.skip.bias)), skip=None
-    )
-    return Rebuilt(plain, candidate.loss, exact, removals, 0.0)
+    return Rebuilt(folded(flipped), candidate.loss, exact, removals, 0.0)

@@ -69,3 +69,13 @@ def resolve_signs(network: Network, *, tolerance: float) -> tuple[Network, float
     flipped = flip_neurons(network, chosen)
     assert flipped.skip is not None
     return flipped, float(np.abs(flipped.skip.weight).max())
+
+
+def folded(network: Network) -> Network:
+    """The network without its skip, whose bias becomes the output's; its weights have vanished."""
+    if network.skip is None:
+        return network
+    first, last = network.layers
+    return network.replace(
+        layers=(first, Layer(last.weight, last.bias + network.skip.bias)), skip=None
+    )

@@ -175,11 +175,6 @@ class Workbench:
         """A finished network, to be asked for its floor."""
         return Candidate(network, np.ones(network.hidden_widths[0], bool), float("nan"))
 
-    def judged(self, network: Network) -> Candidate:
-        """A finished network with its mean squared error."""
-        loss = float(np.mean((network(self.training.inputs) - self.training.targets) ** 2))
-        return replace(self.as_candidate(network), loss=loss)
-
     def features(
         self, network: Network, most: int | None = None
     ) -> Float[np.ndarray, "samples neurons"]:
