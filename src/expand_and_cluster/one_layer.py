@@ -14,6 +14,7 @@ from expand_and_cluster.one_layer_given import (
     extended,
     has_many_pairs,
     search_deadline,
+    search_noise,
     with_rare_inputs,
 )
 from expand_and_cluster.preparation import (
@@ -120,7 +121,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         max_cluster_angle=request.max_cluster_angle or (WIDE if given else MAX_CLUSTER_ANGLE),
         method=method,
         rounds=ROUNDS,
-        noise=prepared.noise,
+        noise=search_noise(job),
         steps=steps,
         share=share,
         learning_rate=rate,

@@ -23,8 +23,12 @@ from expand_and_cluster.students.training import default_fit
 
 # Pairs from which on students see batches, and are merged into one.
 MANY = 20_000
-# Share of the time after which a search among common pairs ends, for all others to be explained.
-SHARE_COMMON = 0.65
+# Shares of the time after which a search among common pairs ends, for all others to be explained,
+# and after which that ends, for weights of rare inputs to be solved for.
+SHARE_COMMON, SHARE_ALL = 0.65, 0.95
+# Error of the outputs, in units of their spread, at which such a search ends: all others are
+# explained by steps that move every weight, and come to rounding then.
+CLOSE = 1e-8
 
 
 def has_many_pairs(request: Request) -> bool:
@@ -52,19 +56,30 @@ def common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
 
 def search_deadline(job: Job) -> float | None:
     """`time.monotonic()` after which a search ends."""
-    if job.answers.common is None or job.deadline is None:
-        return job.deadline
-    return job.began + SHARE_COMMON * (job.deadline - job.began)
+    return job.deadline if job.answers.common is None else _after(SHARE_COMMON, job)
 
 
-def bench_of(whole: Prepared, rebuilt: Rebuilt, job: Job) -> Workbench:
+def _after(share: float, job: Job) -> float | None:
+    """`time.monotonic()` when this share of the time is over."""
+    return None if job.deadline is None else job.began + share * (job.deadline - job.began)
+
+
+def search_noise(job: Job) -> float:
+    """Standard deviation of the outputs' error that a search takes for rounding, standardised."""
+    noise = job.prepared.noise
+    return noise if job.answers.common is None else max(noise, CLOSE)
+
+
+def bench_of(
+    whole: Prepared, rebuilt: Rebuilt, job: Job, deadline: float | None = None
+) -> Workbench:
     """Where a network that was found on some coordinates or pairs goes on with all of them."""
     return Workbench(
         whole.training,
         centred(job.request.named),
         skip=rebuilt.network.skip is not None,
         noise=whole.noise,
-        deadline=job.deadline,
+        deadline=deadline or job.deadline,
         report=job.request.progress,
     )
 
@@ -76,7 +91,7 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     assert common is not None
     assert everything is not None
     whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
-    bench = bench_of(whole, rebuilt, job)
+    bench = bench_of(whole, rebuilt, job, _after(SHARE_ALL, job))
     lifted = common.lift(standard.restore(rebuilt.network).at_rest())
     network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
     missed = network(whole.held_out.inputs) - whole.held_out.targets

@@ -61,7 +61,8 @@ def test_pairs_are_explained_and_weights_are_small(widths: tuple[int, ...], acti
     size = np.linalg.norm(found.layers[0].weight[:, RARE])
     assert size <= np.linalg.norm(teacher.layers[0].weight[:, RARE]) + 1e-9
     again = with_least_weights(disturbed(teacher, seed=2), data, mask())
-    np.testing.assert_allclose(again.layers[0].weight, found.layers[0].weight, atol=1e-10)
+    # The last digits of outputs tell half as many of a weight that they hardly depend on.
+    np.testing.assert_allclose(again.layers[0].weight, found.layers[0].weight, atol=1e-6)
 
 
 def test_no_smaller_weights_nearby_explain_them():
@@ -117,6 +118,22 @@ def test_inputs_shown_a_little_more_often_are_solved_for_along_with_them():
     np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
     exact = teacher.layers[0].weight[:, 0]
     np.testing.assert_allclose(found.layers[0].weight[:, 0], exact, atol=1e-8)
+
+
+@pytest.mark.parametrize(("most", "along"), [(38, []), (39, [0]), (80, [0]), (81, [0, 1])])
+def test_as_many_seldom_shown_inputs_go_along_as_equations_can_be_solved(
+    monkeypatch: pytest.MonkeyPatch, most: int, along: list[int]
+):
+    """Thirteen pairs with three outputs show a rare input or the first, 27 the second, too."""
+    data = some_data(a_network((7, 6, 3), "tanh", 4))
+    data.inputs[:, :2] = USUAL
+    data.inputs[4:16, 0], data.inputs[16:30, 1] = 1.0, -1.0
+    # With more weights of rare inputs than go along with others, matrices are of equations.
+    monkeypatch.setattr(module, "ALONG", 1)
+    monkeypatch.setattr(module, "MOST", most)
+    # As many neurons as make equations fewer than weights.
+    found = module._seldom(data, mask(), neurons=60)
+    np.testing.assert_array_equal(np.flatnonzero(found), along)
 
 
 @pytest.mark.parametrize("cap", ["MOST", "ALONG"])

@@ -29,8 +29,8 @@ MARGIN = 3.0
 # The same for inputs whose weights are solved for along with these, and where all others are exact:
 # steps leave weights of inputs that 20 to 40 images of MNIST show wrong by up to a half.
 SELDOM, TOLD = 10.0, 6.5
-# Most weights that are solved for so: 8,000 of 784-64-10 took 277 seconds in place of 13, and
-# gained nothing (benchmarks/rare_inputs.py).
+# Most weights that are solved for so, unless those of rare inputs alone are more: 8,000 of
+# 784-64-10 took 277 seconds in place of 13, and gained nothing (benchmarks/rare_inputs.py).
 ALONG = 4000
 # Most steps; how often a step is halved; the share of the squared error that one has to gain.
 STEPS, HALVINGS, GAIN = 200, 12, 1e-3
@@ -95,8 +95,8 @@ def with_least_weights(
     """
     if not rare.any():
         return network
-    neurons, outputs = network.hidden_widths[0], network.output_size
-    for among in (rare | _seldom(data.inputs, neurons, outputs), rare):
+    neurons = network.hidden_widths[0]
+    for among in (rare | _seldom(data, rare, neurons), rare):
         shown = _Shown.of(data, among)
         if shown.can_be_explained(neurons):
             break
@@ -109,14 +109,23 @@ def with_least_weights(
 
 
 def _seldom(
-    inputs: Float[np.ndarray, "samples inputs"], neurons: int, outputs: int
+    data: TrainingData, rare: Bool[np.ndarray, " inputs"], neurons: int
 ) -> Bool[np.ndarray, " inputs"]:
-    """Inputs to solve for along with rare ones, those that are shown least where these are many."""
-    times = Shown(inputs).times
-    seldom = (times > 0) & (times * outputs < SELDOM * neurons)
-    if np.sum(seldom) * neurons > ALONG:
-        seldom &= times < np.sort(times[seldom])[ALONG // neurons]
-    return seldom
+    """Inputs to solve for along with rare ones: those that are shown least, while they are few.
+
+    A step factors a matrix of all weights or of all equations, whichever are fewer.
+    """
+    shown, outputs = Shown(data.inputs), data.targets.shape[1]
+    offsets = data.inputs != shown.usual
+    seldom = ~rare & (shown.times > 0) & (shown.times * outputs < SELDOM * neurons)
+    among, rows = rare.copy(), np.any(offsets[:, rare], axis=1)
+    few = ALONG if among.sum() * neurons <= ALONG else MOST
+    for one in sorted(np.flatnonzero(seldom), key=lambda one: shown.times[one]):
+        among[one], rows = True, rows | offsets[:, one]
+        if min(among.sum() * neurons, rows.sum() * outputs) > few:
+            among[one] = False
+            break
+    return among & ~rare
 
 
 @dataclass(frozen=True)
