@@ -76,6 +76,16 @@ def test_bound_knows_the_units_of_the_inputs():
     assert np.all(bound < 1e3 * exact)
 
 
+@pytest.mark.parametrize("output", [1e12, 1e30, 1e200])
+def test_neurons_that_cancel_are_not_held_where_their_products_overflow(output: float):
+    network, inputs = teacher((3, 3, 2), "sigmoid"), gaussian(SAMPLES, 3)
+    weight, bias = network.layers[0].weight[0], network.layers[0].bias[0]
+    pair = with_neuron(with_neuron(network, 1.01 * weight, bias, output), weight, bias, -output)
+    smallest, bound = bounded(pair, inputs)
+    assert smallest == 0.0
+    assert np.all(np.isinf(bound))
+
+
 def test_same_answer_twice():
     network, inputs = teacher((3, 3, 2), "g"), gaussian(SAMPLES, 3)
     first, second = bounded(network, inputs), bounded(network, inputs)

@@ -71,7 +71,7 @@ def bound_amplification(
     # In float32 two rows a small step apart are the same.
     first = jnp.float32 if differences is None else jnp.float64
     smallest, largest, inverse, gram = _spectrum(network, frame, first)
-    if first == jnp.float32 and smallest < SINGLE * largest:
+    if first == jnp.float32 and smallest <= SINGLE * largest:
         smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64)
     root = np.asarray(frame.root)
     seen = np.sum((root / np.linalg.norm(root, axis=0)) ** 2, axis=1)
@@ -145,7 +145,10 @@ def _extremes(
     half: Float[Array, "directions neurons neurons"],
     free: Float[Array, "fixed neurons directions"],
 ) -> tuple[float, float]:
-    """Smallest and largest eigenvalue of the preconditioned matrix, by Lanczos."""
+    """Smallest and largest eigenvalue of the preconditioned matrix, by Lanczos.
+
+    Zero and one where products overflow, or the precision does not tell neurons apart.
+    """
     shape = (half.shape[1], half.shape[0])
     most = min(ITERATIONS, shape[0] * shape[1])
     basis = np.zeros((most + 1, shape[0] * shape[1]))
@@ -155,12 +158,14 @@ def _extremes(
     for k in range(most):
         move = jnp.asarray(basis[k].reshape(shape), half.dtype)
         image = np.asarray(_apply(curvature, half, free, move), dtype=np.float64).ravel()
+        if not np.all(np.isfinite(image)):
+            return 0.0, 1.0
         diagonal[k] = basis[k] @ image
         # Twice against all earlier vectors: they lose their right angles otherwise.
         for _ in range(2):
             image = image - basis[: k + 1].T @ (basis[: k + 1] @ image)
         beside[k] = np.linalg.norm(image)
-        if beside[k] < 1e-12 * abs(diagonal[0]):
+        if beside[k] <= 1e-12 * abs(diagonal[0]):
             most = k + 1
             break
         basis[k + 1] = image / beside[k]
