@@ -45,7 +45,7 @@ def test_a_network_is_imitated_closely_the_verdict_abstains_and_a_run_resumes(tm
     def recovered() -> eac.Recovery:
         stages.clear()
         return eac.recover(
-            some_pairs(teacher), activation="g", hidden_layers=2, width=10, students=3, seed=0,
+            some_pairs(teacher), activation="g", hidden_layers=2, width=10, students=3, seed=2,
             checkpoint=tmp_path, progress=lambda told: stages.append(told.stage),
         )  # fmt: skip
 

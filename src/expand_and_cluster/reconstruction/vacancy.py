@@ -95,7 +95,8 @@ class Vacancy:
         """Mean squared error that each neuron leaves by itself."""
         given = self.own(self.given(vectors))
         size = np.maximum(np.sum(given**2, axis=0), np.finfo(float).tiny)
-        return (self.target @ self.target - (self.target @ given) ** 2 / size) / len(self.target)
+        # What is left itself: a difference of squares would lose half of the digits.
+        return np.mean((self.target[:, None] - given * (self.target @ given / size)) ** 2, axis=0)
 
     def fitted(
         self, vector: Float[np.ndarray, " inputs_and_bias"]
