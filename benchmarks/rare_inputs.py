@@ -38,8 +38,8 @@ def main() -> None:
     how = {"batch_size": BATCH, "learning_rate": RATE} if len(widths) == 3 else {}
     teacher = trained(images, widths, chosen.activation, seed=0, **how)
     pairs = TrainingData(images.train_inputs, teacher(images.train_inputs))
-    rare = rare_inputs(pairs.inputs, widths[1], widths[-1])
-    shown = np.any(pairs.inputs[:, rare] != np.median(pairs.inputs[:, rare], axis=0), axis=1)
+    rare = rare_inputs(pairs.shown, widths[1], widths[-1])
+    shown = np.any(pairs.shown.offsets(rare) != 0.0, axis=1)
     print(f"{rare.sum()} rare pixels, shown by {shown.sum()} of {len(shown)} images")
 
     rng = np.random.default_rng(0)

@@ -137,10 +137,10 @@ def with_rare_inputs(
     if network.skip is not None or network.activation.kinds:
         return found
     everything = prepared.training.joined(prepared.held_out)
-    rare = rare_inputs(everything.inputs, network.hidden_widths[0], network.output_size)
+    rare = rare_inputs(everything.shown, network.hidden_widths[0], network.output_size)
     explained = network
     if untold is not None:
-        untold = untold & (Shown(everything.inputs).times > 0)
+        untold = untold & (everything.shown.times > 0)
         explained = with_least_weights(network, everything, rare | untold, report)
         if explained is network:
             # Too many, where time was up.

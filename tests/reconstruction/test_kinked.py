@@ -15,7 +15,7 @@ def test_weights_that_few_samples_tell_are_found_whatever_they_begin_with(monkey
     inputs = images(3000, 6, 60, 40)
     source = teacher((8, 5, 4), "leaky_relu")
     bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
-    common = bench.shown.common(kinked.COMMON)
+    common = bench.training.shown.common(kinked.COMMON)
     assert common is not None
     assert common.inputs.sum() == 6
     rng = np.random.default_rng(1)

@@ -102,6 +102,10 @@ class Shown:
         everywhere = len(self.inputs)
         return np.min(times, axis=1, initial=everywhere, where=self.inputs != self.usual)
 
+    def offsets(self, inputs: Bool[np.ndarray, " inputs"]) -> Float[np.ndarray, "pairs some"]:
+        """How far these inputs are from their usual values."""
+        return self.inputs[:, inputs] - self.usual[inputs]
+
     def by(self, least: int) -> CommonPairs:
         """Pairs that show only inputs that so many pairs show."""
         shown = (self.times >= least) & (self.times > 0)

@@ -10,13 +10,14 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse.linalg import LinearOperator, lsmr
+from scipy.sparse.linalg import lsmr
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.reconstruction.completion import moves_beside
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.slope_equations import SlopeEquations
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
 
@@ -93,40 +94,13 @@ def complete_layers(
 def _solved(network: Network, moves: np.ndarray, data: TrainingData) -> Network:
     """One Gauss-Newton step in the first layer's weights along these moves."""
     slopes = look_inside(network, data.inputs).slopes[0]
-    equations = _Equations(slopes, _along(moves, data))
+    equations = SlopeEquations(slopes, _along(moves, data))
     left = data.targets - answers(network, data.inputs)
     shares = lsmr(equations, left.ravel(), atol=1e-15, btol=1e-15, maxiter=PRODUCTS)[0]
     change = shares.reshape(slopes.shape[2], moves.shape[1]) @ moves.T
     first, *others = network.layers
     moved = Layer(first.weight + change[:, :-1], first.bias + change[:, -1])
     return network.replace(layers=(moved, *others))
-
-
-class _Equations(LinearOperator):
-    """What shares of the moves, for every neuron, change in the outputs.
-
-    Args:
-        slopes: Slopes of the outputs in the neurons' pre-activations.
-        along: Inputs along every move.
-    """
-
-    def __init__(
-        self,
-        slopes: Float[np.ndarray, "samples outputs neurons"],
-        along: Float[np.ndarray, "samples kinds"],
-    ) -> None:
-        """Keep both."""
-        self._slopes, self._along = slopes, along
-        samples, outputs, neurons = slopes.shape
-        super().__init__(np.dtype(np.float64), (samples * outputs, neurons * along.shape[1]))
-
-    def _matvec(self, x: np.ndarray) -> np.ndarray:
-        moved = self._along @ x.reshape(self._slopes.shape[2], -1).T
-        return np.einsum("nor,nr->no", self._slopes, moved).ravel()
-
-    def _rmatvec(self, x: np.ndarray) -> np.ndarray:
-        felt = np.einsum("nor,no->nr", self._slopes, x.reshape(self._slopes.shape[:2]))
-        return (felt.T @ self._along).ravel()
 
 
 def _along(moves: np.ndarray, data: TrainingData) -> Float[np.ndarray, "samples kinds"]:

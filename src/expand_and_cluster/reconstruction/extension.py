@@ -30,7 +30,10 @@ FALL = 0.25
 # Steps in which pairs that show new inputs count less as long as these are told by nothing: how
 # many, and the share of the pairs whose errors are ordinary.
 FIRST, KNOWN = 2, 0.9
-SETTINGS = GaussNewtonSettings(steps=8, iterations=300, own=True)
+# Steps with all alike at most, on the way and at the last level: what several do not tell waits for
+# pairs that show more.
+ON_THE_WAY, LAST = 2, 8
+SETTINGS = GaussNewtonSettings(iterations=300, own=True)
 # Damping of the first step, in units of the error; the share of it that a step leaves where it is
 # the last one; and the mean squared error, in units of the outputs' variance, at which the next
 # inputs are let in.
@@ -51,7 +54,8 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
         The network and what it lost on the way. Where time is up, weights stay nothing.
     """
     removals: tuple[Removal, ...] = ()
-    levels = list(_levels(bench.shown, least, least_shown(bench.shown, network)))
+    shown = bench.training.shown
+    levels = list(_levels(shown, least, least_shown(shown, network)))
     for level in levels:
         # Signs that common pairs did not tell may be told by more of them.
         network = _without_skip(network)
@@ -98,16 +102,17 @@ def _explain(
         last: Whether there is no other level.
     """
     candidate = Candidate(network, np.ones(network.hidden_widths[0], bool), np.inf)
-    candidate = _descended(bench, candidate)
+    candidate = _descended(bench, candidate, LAST if last else ON_THE_WAY)
     if last and not bench.at_floor(candidate):
         return settle(bench, candidate)
     return candidate, ()
 
 
-def _descended(bench: Workbench, candidate: Candidate) -> Candidate:
-    """The candidate after steps with samples far off counting less, then with all alike."""
+def _descended(bench: Workbench, candidate: Candidate, steps: int) -> Candidate:
+    """The candidate after steps with samples far off counting less, then so many with all alike."""
     damping = min(DAMPING * ordinary_error(bench, candidate), SETTINGS.damping)
-    for settings in (replace(SETTINGS, robust=KNOWN, steps=FIRST), SETTINGS):
+    first, then = replace(SETTINGS, robust=KNOWN, steps=FIRST), replace(SETTINGS, steps=steps)
+    for settings in (first, then):
         descent = bench.descent(candidate, replace(settings, damping=damping))
         before = np.inf
         for _ in descent.run():

@@ -66,7 +66,7 @@ def descend_with_kinks(
         What is left, with the mean squared error of all samples alike, and what was lost, but for
         the linear neurons that others were read in place of.
     """
-    common = bench.shown.common(COMMON)
+    common = bench.training.shown.common(COMMON)
     robust = replace(SETTINGS, robust=ORDINARY)
     if common is None:
         return _taking_turns(bench, candidate, robust)

@@ -31,7 +31,7 @@ def without_outlying(bench: Workbench, candidate: Candidate) -> Candidate | None
         bench: Pairs; where no input is seldom shown, no weight is outlying.
         candidate: Neurons whose weights may have run away.
     """
-    times = bench.shown.times
+    times = bench.training.shown.times
     often = times >= OFTEN * len(bench.training.inputs)
     network = candidate.compact()
     weight = network.layers[0].weight
@@ -57,5 +57,5 @@ def without_weights(
     """
     first, last = network.layers
     weights = np.where(lost, first.weight, 0.0)
-    tamed = Layer(first.weight - weights, first.bias + weights @ bench.shown.usual)
+    tamed = Layer(first.weight - weights, first.bias + weights @ bench.training.shown.usual)
     return network.replace(layers=(tamed, last))

@@ -15,12 +15,14 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
+from scipy.sparse.linalg import lsmr
 
 from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.reconstruction.inside import look_inside
+from expand_and_cluster.reconstruction.slope_equations import SlopeEquations
 from expand_and_cluster.students.training import TrainingData
 
 # An input is rare where pairs tell fewer combinations of its weights than this multiple of their
@@ -36,25 +38,24 @@ ALONG = 4000
 STEPS, HALVINGS, GAIN = 200, 12, 1e-3
 # Share of the mean curvature that is always added, against rounding.
 RIDGE = 1e-14
-# Most equations of a step, or most weights: a matrix of them takes half a GiB.
-MOST = 8000
+# Most equations of a step, or most weights, of which a matrix is written out: it takes half a GiB.
 # Share of them for pairs that are set aside at first.
-ROOM = 0.9
+MOST, ROOM = 8000, 0.9
+# Most equations where there is no matrix: slopes of 256 neurons take 120 MiB then. Iterations of
+# such a step at most, what it leaves, in units of where it began, and the share that it has to
+# gain: it is never exact, and many of them would gain a little each.
+MOST_EQUATIONS, ITERATIONS, CLOSE, ROUGH_GAIN = 60_000, 1000, 1e-2, 0.1
 
 
-def rare_inputs(
-    inputs: Float[np.ndarray, "samples inputs"], neurons: int, outputs: int
-) -> Bool[np.ndarray, " inputs"]:
+def rare_inputs(shown: Shown, neurons: int, outputs: int) -> Bool[np.ndarray, " inputs"]:
     """Inputs that vary, but in too few samples for their weights.
 
     Args:
-        inputs: Inputs of all pairs. A sample shows an input where this is not at its usual value,
-            the median.
+        shown: How often all pairs show them.
         neurons: Of the first hidden layer: each has a weight for the input.
         outputs: Combinations of these that a sample tells at most.
     """
-    times = Shown(inputs).times
-    return (times > 0) & (times * outputs < MARGIN * neurons)
+    return (shown.times > 0) & (shown.times * outputs < MARGIN * neurons)
 
 
 def least_shown(shown: Shown, network: Network) -> int:
@@ -113,13 +114,16 @@ def _seldom(
 ) -> Bool[np.ndarray, " inputs"]:
     """Inputs to solve for along with rare ones: those that are shown least, while they are few.
 
-    A step factors a matrix of all weights or of all equations, whichever are fewer.
+    A step factors a matrix of all weights or of all equations, whichever are fewer, unless those of
+    rare inputs alone are too many for that.
     """
-    shown, outputs = Shown(data.inputs), data.targets.shape[1]
+    shown, outputs = data.shown, data.targets.shape[1]
     offsets = data.inputs != shown.usual
     seldom = ~rare & (shown.times > 0) & (shown.times * outputs < SELDOM * neurons)
     among, rows = rare.copy(), np.any(offsets[:, rare], axis=1)
-    few = ALONG if among.sum() * neurons <= ALONG else MOST
+    weights, equations = among.sum() * neurons, rows.sum() * outputs
+    few = MOST if min(weights, equations) <= MOST else MOST_EQUATIONS
+    few = ALONG if weights <= ALONG else few
     for one in sorted(np.flatnonzero(seldom), key=lambda one: shown.times[one]):
         among[one], rows = True, rows | offsets[:, one]
         if min(among.sum() * neurons, rows.sum() * outputs) > few:
@@ -151,15 +155,16 @@ class _Shown:
     @classmethod
     def of(cls, data: TrainingData, among: Bool[np.ndarray, " inputs"]) -> "_Shown":
         """The pairs that show any of these inputs."""
-        usual = np.median(data.inputs[:, among], axis=0)
-        rows = np.any(data.inputs[:, among] != usual, axis=1)
-        inputs = data.inputs[rows]
-        return cls(among, usual, rows, inputs, data.targets[rows], inputs[:, among] - usual)
+        offsets = data.shown.offsets(among)
+        rows = np.any(offsets != 0.0, axis=1)
+        usual = data.shown.usual[among]
+        return cls(among, usual, rows, data.inputs[rows], data.targets[rows], offsets[rows])
 
     def can_be_explained(self, neurons: int) -> bool:
-        """Whether some pairs show some inputs, and a matrix of equations or of weights is small."""
+        """Whether some pairs show some inputs, not all and not too many."""
         some = self.rows.any() and not self.rows.all() and not self.among.all()
-        return bool(some) and min(self.targets.size, len(self.usual) * neurons) <= MOST
+        weights, equations = len(self.usual) * neurons, self.targets.size
+        return bool(some) and (min(weights, equations) <= MOST or equations <= MOST_EQUATIONS)
 
 
 def _descend(
@@ -188,6 +193,7 @@ def _descend(
     weights = np.zeros((len(first.bias), len(shown.usual)))
     inside = look_inside(moved(weights), shown.inputs)
     loss = float(np.mean((inside.outputs - shown.targets) ** 2))
+    least = GAIN if _written_out(shown.targets, weights) else ROUGH_GAIN
     for step in range(STEPS):
         report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
         if loss <= noise:
@@ -203,7 +209,7 @@ def _descend(
         else:
             break
         gained, weights, inside, loss = 1.0 - remains / loss, trial, there, remains
-        if gained < GAIN:
+        if gained < least:
             break
     return moved(weights), loss
 
@@ -218,8 +224,10 @@ def _smallest(
     """The weights for which what is left, to first order, and a multiple of their squares is least.
 
     Of the Jacobian, whose rows are products of a row of slopes and one of offsets, only a Gram
-    matrix is written out: of its rows or of its columns, whichever are fewer.
+    matrix is written out: of its rows or of its columns, whichever are fewer, if they are few.
     """
+    if not _written_out(left, weights):
+        return _without_matrix(slopes, offsets, weights, left, shift)
     if left.size <= weights.size:
         rows = np.repeat(offsets, left.shape[1], axis=0)
         flat = slopes.reshape(left.size, -1)
@@ -237,6 +245,27 @@ def _smallest(
     pull = np.einsum("ro,roi->ri", left, slopes).T @ offsets
     right = pull.ravel() + gram @ weights.ravel()
     return _solved(gram, right, shift).reshape(weights.shape)
+
+
+def _written_out(left: np.ndarray, weights: np.ndarray) -> bool:
+    """Whether a matrix of all equations or of all weights is small."""
+    return min(left.size, weights.size) <= MOST
+
+
+def _without_matrix(
+    slopes: Float[np.ndarray, "rows outputs neurons"],
+    offsets: Float[np.ndarray, "rows among"],
+    weights: Float[np.ndarray, "neurons among"],
+    left: Float[np.ndarray, "rows outputs"],
+    shift: float,
+) -> Float[np.ndarray, "neurons among"]:
+    """The same weights by LSMR (Fong & Saunders 2011): products with the Jacobian alone."""
+    jacobian = SlopeEquations(slopes, offsets)
+    # From nothing, or what no pair tells would stay what it is.
+    right = left.ravel() + jacobian.matvec(weights.ravel())
+    close = CLOSE * float(np.linalg.norm(left) / np.linalg.norm(right))
+    found = lsmr(jacobian, right, np.sqrt(shift), atol=close, btol=close, maxiter=ITERATIONS)[0]
+    return found.reshape(weights.shape)
 
 
 def _solved(

@@ -121,7 +121,7 @@ class Refinement:
         """The last steps, on all pairs there are: those held out are needed for nothing else."""
         self._pairs = DeepPairs(everything.inputs, everything.targets)
         neurons, outputs = found.network.hidden_widths[0], found.network.output_size
-        rare = found.rare = rare_inputs(everything.inputs, neurons, outputs)
+        rare = found.rare = rare_inputs(everything.shown, neurons, outputs)
 
         def last_steps(network: Network) -> tuple[Network, float]:
             def explained(network: Network) -> Network:

@@ -24,7 +24,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 from expand_and_cluster.fitting.normal_equations import Data, prepare
 from expand_and_cluster.fitting.own_coordinates import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
-from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
+from expand_and_cluster.queries.common_pairs import CommonPairs
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.students.training import TrainingData
 
@@ -115,11 +115,6 @@ class Workbench:
     def second_moments(self) -> Float[np.ndarray, "inputs_and_bias inputs_and_bias"]:
         """Sums over all pairs of products of two inputs, or of an input and one."""
         return self.extended.T @ self.extended
-
-    @cached_property
-    def shown(self) -> Shown:
-        """How often the pairs show each input."""
-        return Shown(self.training.inputs)
 
     def without_skip(self) -> "Workbench":
         """A bench of the same pairs without a skip; what this one laid out is let go."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from itertools import pairwise
 
 import numpy as np
@@ -18,6 +18,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 )
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
+from expand_and_cluster.queries.common_pairs import Shown
 from expand_and_cluster.students.initial import initial_students
 
 # Above this many input weights of one student, a step of Levenberg-Marquardt (whose solve grows
@@ -35,6 +36,11 @@ class TrainingData:
 
     inputs: Float[np.ndarray, "samples inputs"]
     targets: Float[np.ndarray, "samples outputs"]
+
+    @cached_property
+    def shown(self) -> Shown:
+        """How often the pairs show each input."""
+        return Shown(self.inputs)
 
     def first(self, count: int) -> "TrainingData":
         """The first pairs; pairs are in random order."""
