@@ -39,7 +39,7 @@ def main() -> None:
     teacher = trained(images, widths, chosen.activation, seed=0, **how)
     pairs = TrainingData(images.train_inputs, teacher(images.train_inputs))
     rare = rare_inputs(pairs.shown, widths[1], widths[-1])
-    shown = np.any(pairs.shown.offsets(rare) != 0.0, axis=1)
+    shown = pairs.shown.showing(rare)
     print(f"{rare.sum()} rare pixels, shown by {shown.sum()} of {len(shown)} images")
 
     rng = np.random.default_rng(0)

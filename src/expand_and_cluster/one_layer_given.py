@@ -138,14 +138,10 @@ def with_rare_inputs(
         return found
     everything = prepared.training.joined(prepared.held_out)
     rare = rare_inputs(everything.shown, network.hidden_widths[0], network.output_size)
-    explained = network
-    if untold is not None:
-        untold = untold & (everything.shown.times > 0)
-        explained = with_least_weights(network, everything, rare | untold, report)
-        if explained is network:
-            # Too many, where time was up.
-            rare |= untold
+    asked = rare if untold is None else rare | (untold & (everything.shown.times > 0))
+    explained = with_least_weights(network, everything, asked, report)
     if explained is network:
-        explained = with_least_weights(network, everything, rare, report)
+        # Too many, where time was up.
+        rare = asked
     rebuilt = dataclasses.replace(found.rebuilt, network=explained)
     return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)

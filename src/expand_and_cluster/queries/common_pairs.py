@@ -102,9 +102,9 @@ class Shown:
         everywhere = len(self.inputs)
         return np.min(times, axis=1, initial=everywhere, where=self.inputs != self.usual)
 
-    def offsets(self, inputs: Bool[np.ndarray, " inputs"]) -> Float[np.ndarray, "pairs some"]:
-        """How far these inputs are from their usual values."""
-        return self.inputs[:, inputs] - self.usual[inputs]
+    def showing(self, inputs: Bool[np.ndarray, " inputs"]) -> Bool[np.ndarray, " pairs"]:
+        """Which pairs show any of these inputs."""
+        return np.any(self.inputs[:, inputs] != self.usual[inputs], axis=1)
 
     def by(self, least: int) -> CommonPairs:
         """Pairs that show only inputs that so many pairs show."""

@@ -118,14 +118,13 @@ def _seldom(
     rare inputs alone are too many for that.
     """
     shown, outputs = data.shown, data.targets.shape[1]
-    offsets = data.inputs != shown.usual
     seldom = ~rare & (shown.times > 0) & (shown.times * outputs < SELDOM * neurons)
-    among, rows = rare.copy(), np.any(offsets[:, rare], axis=1)
-    weights, equations = among.sum() * neurons, rows.sum() * outputs
-    few = MOST if min(weights, equations) <= MOST else MOST_EQUATIONS
+    among, rows = rare.copy(), shown.showing(rare)
+    weights = int(among.sum()) * neurons
+    few = MOST if _written_out(int(rows.sum()) * outputs, weights) else MOST_EQUATIONS
     few = ALONG if weights <= ALONG else few
     for one in sorted(np.flatnonzero(seldom), key=lambda one: shown.times[one]):
-        among[one], rows = True, rows | offsets[:, one]
+        among[one], rows = True, rows | (data.inputs[:, one] != shown.usual[one])
         if min(among.sum() * neurons, rows.sum() * outputs) > few:
             among[one] = False
             break
@@ -155,16 +154,16 @@ class _Shown:
     @classmethod
     def of(cls, data: TrainingData, among: Bool[np.ndarray, " inputs"]) -> "_Shown":
         """The pairs that show any of these inputs."""
-        offsets = data.shown.offsets(among)
-        rows = np.any(offsets != 0.0, axis=1)
-        usual = data.shown.usual[among]
-        return cls(among, usual, rows, data.inputs[rows], data.targets[rows], offsets[rows])
+        usual, rows = data.shown.usual[among], data.shown.showing(among)
+        inputs = data.inputs[rows]
+        return cls(among, usual, rows, inputs, data.targets[rows], inputs[:, among] - usual)
 
     def can_be_explained(self, neurons: int) -> bool:
         """Whether some pairs show some inputs, not all and not too many."""
         some = self.rows.any() and not self.rows.all() and not self.among.all()
-        weights, equations = len(self.usual) * neurons, self.targets.size
-        return bool(some) and (min(weights, equations) <= MOST or equations <= MOST_EQUATIONS)
+        equations, weights = self.targets.size, len(self.usual) * neurons
+        few = _written_out(equations, weights) or equations <= MOST_EQUATIONS
+        return bool(some) and few
 
 
 def _descend(
@@ -193,7 +192,7 @@ def _descend(
     weights = np.zeros((len(first.bias), len(shown.usual)))
     inside = look_inside(moved(weights), shown.inputs)
     loss = float(np.mean((inside.outputs - shown.targets) ** 2))
-    least = GAIN if _written_out(shown.targets, weights) else ROUGH_GAIN
+    least = GAIN if _written_out(shown.targets.size, weights.size) else ROUGH_GAIN
     for step in range(STEPS):
         report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
         if loss <= noise:
@@ -226,8 +225,8 @@ def _smallest(
     Of the Jacobian, whose rows are products of a row of slopes and one of offsets, only a Gram
     matrix is written out: of its rows or of its columns, whichever are fewer, if they are few.
     """
-    if not _written_out(left, weights):
-        return _without_matrix(slopes, offsets, weights, left, shift)
+    if not _written_out(left.size, weights.size):
+        return _without_matrix(SlopeEquations(slopes, offsets), weights, left, shift)
     if left.size <= weights.size:
         rows = np.repeat(offsets, left.shape[1], axis=0)
         flat = slopes.reshape(left.size, -1)
@@ -247,20 +246,18 @@ def _smallest(
     return _solved(gram, right, shift).reshape(weights.shape)
 
 
-def _written_out(left: np.ndarray, weights: np.ndarray) -> bool:
+def _written_out(equations: int, weights: int) -> bool:
     """Whether a matrix of all equations or of all weights is small."""
-    return min(left.size, weights.size) <= MOST
+    return min(equations, weights) <= MOST
 
 
 def _without_matrix(
-    slopes: Float[np.ndarray, "rows outputs neurons"],
-    offsets: Float[np.ndarray, "rows among"],
+    jacobian: SlopeEquations,
     weights: Float[np.ndarray, "neurons among"],
     left: Float[np.ndarray, "rows outputs"],
     shift: float,
 ) -> Float[np.ndarray, "neurons among"]:
     """The same weights by LSMR (Fong & Saunders 2011): products with the Jacobian alone."""
-    jacobian = SlopeEquations(slopes, offsets)
     # From nothing, or what no pair tells would stay what it is.
     right = left.ravel() + jacobian.matvec(weights.ravel())
     close = CLOSE * float(np.linalg.norm(left) / np.linalg.norm(right))
