@@ -13,7 +13,6 @@ from expand_and_cluster.preparation import MAX_CLUSTER_ANGLE, Job
 from expand_and_cluster.queries.pairs import QueryPairs
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.given_layers import GivenLayers, GivenOutcome
-from expand_and_cluster.reconstruction.inside import answers
 from expand_and_cluster.reconstruction.refinement import Refined
 from expand_and_cluster.recovery import (
     ExpansionCurve,
@@ -78,7 +77,7 @@ def recover_many_weights(job: Job, width: int, expansion: ExpansionCurve | None)
             "of the inputs.",
             partial=outcome,
         )
-    missed = answers(refined.network, held_out.inputs) - held_out.targets
+    missed = refined.network(held_out.inputs) - held_out.targets
     error = float(np.sqrt(np.mean(missed**2)))
     everything = prepared.training.joined(held_out)
     search.finish(everything)

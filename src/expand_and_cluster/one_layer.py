@@ -1,7 +1,6 @@
 """Recover one hidden layer: the search, its completion over all inputs, and the record of it."""
 
 import dataclasses
-import time
 from collections.abc import Callable
 from functools import partial
 
@@ -91,7 +90,7 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
         noisy=noisy,
         expansion=expansion,
         queries=answers.queries,
-        seconds=time.monotonic() - job.began,
+        began=job.began,
         chosen={
             **job.describe(),
             **dataclasses.asdict(settings),
@@ -104,7 +103,9 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
 def _settings(job: Job, width: int) -> SearchSettings:
     request, prepared = job.request, job.prepared
     inputs = prepared.training.inputs.shape[1]
-    method = request.fit or default_fit(inputs, width)
+    # Common pairs come first for students by Adam alone, however few inputs they show.
+    by_size = "adam" if job.answers.common is not None else default_fit(inputs, width)
+    method = request.fit or by_size
     steps = rate = batch = share = None
     given = has_many_pairs(request) and method == "adam"
     if job.answers.subspace is not None and method == "adam":

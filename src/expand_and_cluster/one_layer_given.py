@@ -3,9 +3,9 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Bool
 
 from expand_and_cluster.core.activation import centred
+from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.preparation import Job, Prepared, prepare
 from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
@@ -19,7 +19,7 @@ from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_leas
 from expand_and_cluster.reconstruction.rebuild import Rebuilt
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.standardisation import UNSTRETCHED
-from expand_and_cluster.students.training import default_fit
+from expand_and_cluster.students.training import NARROW, default_fit
 
 # Pairs from which on students see batches, and are merged into one.
 MANY = 20_000
@@ -38,7 +38,7 @@ def has_many_pairs(request: Request) -> bool:
 
 def by_first_order(request: Request) -> bool:
     """Whether students are trained by first-order steps."""
-    return (request.fit or default_fit(request.input_size)) == "adam"
+    return (request.fit or default_fit(request.input_size, request.width or NARROW)) == "adam"
 
 
 def common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
@@ -92,7 +92,10 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     assert everything is not None
     whole = prepare(everything, request.seed, job.reader, UNSTRETCHED)
     bench = bench_of(whole, rebuilt, job, _after(SHARE_ALL, job))
-    lifted = common.lift(standard.restore(rebuilt.network).at_rest())
+    # Inputs that these pairs do not vary kept what students began with.
+    still = np.ptp(job.prepared.training.inputs, axis=0) == 0.0
+    within = hold(standard.restore(rebuilt.network).at_rest(), still, standard.input_center)
+    lifted = common.lift(within)
     network, removals = extend(bench, whole.standard.enter(lifted).at_rest(), common.least)
     missed = network(whole.held_out.inputs) - whole.held_out.targets
     final = dataclasses.replace(
@@ -102,8 +105,7 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
         skip_left=0.0 if network.skip is None else rebuilt.skip_left,
     )
     found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
-    untold = ~np.any(network.layers[0].weight, axis=0)
-    found = with_rare_inputs(found, whole, request.progress, untold)
+    found = with_rare_inputs(found, whole, request.progress)
     network = found.rebuilt.network
     polished = bench.as_candidate(network)
     polished = dataclasses.replace(polished, loss=whole_error(bench, polished))
@@ -117,13 +119,8 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     )
 
 
-def with_rare_inputs(
-    found: Completed,
-    prepared: Prepared,
-    report: Reporter,
-    untold: Bool[np.ndarray, " inputs"] | None = None,
-) -> Completed:
-    """The same with small weights of inputs that too few pairs show.
+def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
+    """The same with small weights of inputs that too few pairs show, or that have none yet.
 
     The pairs that were held out, and judged by before, are seen too.
 
@@ -131,17 +128,18 @@ def with_rare_inputs(
         found: A network over all inputs.
         prepared: The pairs.
         report: Receives progress.
-        untold: Inputs that have no weights yet; None where all have.
     """
     network = found.rebuilt.network
-    if network.skip is not None or network.activation.kinds:
-        return found
     everything = prepared.training.joined(prepared.held_out)
+    untold = ~np.any(network.layers[0].weight, axis=0) & (everything.shown.times > 0)
+    if network.skip is not None or network.activation.kinds:
+        return dataclasses.replace(found, rare=untold) if untold.any() else found
     rare = rare_inputs(everything.shown, network.hidden_widths[0], network.output_size)
-    asked = rare if untold is None else rare | (untold & (everything.shown.times > 0))
+    asked = rare | untold
     explained = with_least_weights(network, everything, asked, report)
     if explained is network:
         # Too many, where time was up.
         rare = asked
     rebuilt = dataclasses.replace(found.rebuilt, network=explained)
-    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare)
+    seen = explained is not network
+    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare, seen=seen)

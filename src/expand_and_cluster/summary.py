@@ -1,5 +1,6 @@
 """Turn what a search found into the record a user receives."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,7 +50,7 @@ def summarise(
     noisy: NoiseHypothesis,
     expansion: ExpansionCurve | None,
     queries: int,
-    seconds: float,
+    began: float,
     chosen: dict[str, Any],
 ) -> Recovery:
     """Judge the best network of a search and lay out all evidence.
@@ -62,7 +63,7 @@ def summarise(
         noisy: The hypothesis that noise explains what the network leaves of the answers.
         expansion: Curve of the expansion phase, if there was one.
         queries: Rows asked or given.
-        seconds: Wall-clock time so far.
+        began: `time.monotonic()` at the start of the recovery.
         chosen: Everything that was chosen, by name.
 
     Raises:
@@ -93,7 +94,7 @@ def summarise(
         verdict=Verdict(finding.identified, finding.confidence, reasons),
         neurons=_neurons(raw, judged.support, finding, readout, rare),
         queries=queries,
-        seconds=seconds,
+        seconds=time.monotonic() - began,
         settings={**chosen, "found_by": outcome.source, **judged.settings},
         rejected=_rejected(outcome, judged.explained),
         masked_inputs=finding.masked,
@@ -150,6 +151,7 @@ def _judge(
         network,
         analyse_conditioning(network, bench.training, differences=completed.differences),
         held_out=float(np.sqrt(completed.held_out)),
+        seen=completed.seen,
         floor=floor,
         gain=completed.rounding_gain,
         support=support,

@@ -28,6 +28,7 @@ def test_a_row_within_every_bar_counts():
         {"spectrum_max_distance": 2e-3},
         {"boruta_max_distance": 2e-3},
         {"recovery_seconds": 1801.0},
+        {"resumed": True},
     ],
 )
 def test_one_bar_that_is_missed_is_enough(worse):

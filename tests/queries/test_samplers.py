@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.queries.samplers import Gaussian, Pool, Sampler, Uniform, as_sampler
+from expand_and_cluster.queries.samplers import (
+    Gaussian,
+    Pool,
+    Sampler,
+    Uniform,
+    as_sampler,
+    fingerprint,
+)
 
 # Means and standard deviations of 40,000 draws stray by 1/200 of the spread (one sigma); five
 # sigma never fail with a fixed seed that passed once.
@@ -79,6 +86,22 @@ def test_a_sampler_of_the_users_own_is_accepted() -> None:
 
     corners = Corners()
     assert as_sampler(corners) is corners
+
+
+@pytest.mark.parametrize("moved", [1e-12, 1.0])
+def test_samplers_that_differ_anywhere_have_other_fingerprints(moved: float) -> None:
+    center = np.zeros(3072)
+    elsewhere = center.copy()
+    elsewhere[1500] = moved
+    pairs = [
+        (Gaussian(3072, 1.0, center), Gaussian(3072, 1.0, elsewhere)),
+        (Uniform(3072, center - 1.0, 1.0), Uniform(3072, elsewhere - 1.0, 1.0)),
+    ]
+    for one, other in pairs:
+        assert fingerprint(one) != fingerprint(other)
+        shown = fingerprint(one)
+        with np.printoptions(precision=2):
+            assert fingerprint(one) == shown
 
 
 def test_descriptions_are_plain() -> None:

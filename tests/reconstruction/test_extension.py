@@ -93,6 +93,17 @@ def test_every_level_has_new_inputs_down_to_the_rare_ones():
     assert levels[-1].least == 4
 
 
+def test_common_inputs_come_to_rounding_where_no_other_can_be_told(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(extension, "least_shown", lambda *_: COMMON_LEAST + 1)
+    bench, source, known = begun("tanh", moved=1e-3)
+    found, _ = extend(bench, known, COMMON_LEAST)
+    shown = np.all(INPUTS[:, 6:] == USUAL, axis=1)
+    np.testing.assert_allclose(found(INPUTS[shown]), source(INPUTS[shown]), atol=1e-8)
+    assert not found.layers[0].weight[:, 6:].any()
+
+
 def test_signs_that_common_pairs_do_not_tell_are_told_by_more_of_them():
     bench, source, known = begun("softplus", moved=1e-2, skip=True)
     flipped = flip_neurons(known, np.array([True, False, True, False, False]))

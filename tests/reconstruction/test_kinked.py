@@ -1,11 +1,14 @@
 """Neurons with a kink are found on common pairs first, and others explained after them."""
 
+import time
+
 import numpy as np
 from tests.reconstruction.planted import images, teacher
 
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.reconstruction import kinked, workbench
 from expand_and_cluster.reconstruction.kinked import descend_with_kinks
+from expand_and_cluster.reconstruction.ordinary import whole_error
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
@@ -32,3 +35,17 @@ def test_weights_that_few_samples_tell_are_found_whatever_they_begin_with(monkey
         for vectors in (polished.compact().input_vectors, source.input_vectors)
     )
     assert np.linalg.norm(wanted[:, None] - found, axis=2).min(axis=1).max() < 1e-6
+
+
+def test_weights_that_nothing_tells_any_more_stay_when_time_is_up():
+    inputs = images(3000, 6, 60, 40)
+    source = teacher((8, 5, 4), "leaky_relu")
+    bench = Workbench(
+        TrainingData(inputs, source(inputs)), source.activation, deadline=time.monotonic() - 1.0
+    )
+    assert bench.training.shown.common(kinked.COMMON) is not None
+    begun = bench.start(source.input_vectors, 8)
+    left, removals = descend_with_kinks(bench, begun)
+    assert not removals
+    assert left.loss == whole_error(bench, begun) < 1e-20
+    assert left.network.layers[0].weight[:, 6:].any()

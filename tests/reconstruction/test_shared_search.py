@@ -17,13 +17,8 @@ TEACHER = synthetic_deep((3, 3, 2, 1), seed=0)
 ROWS = np.random.default_rng(0).normal(size=(200, 3))
 
 
-@pytest.mark.parametrize(("second", "best"), [(1e-6, 1), (1e-2, 0), (np.inf, 0)])
-def test_a_later_round_counts_only_if_it_is_better(
-    monkeypatch: pytest.MonkeyPatch, second: float, best: int
-):
-    """Everything trained is the teacher here; only losses differ."""
-    losses = {"train what students share, round 1": 1e-4}
-    losses["train what students share, round 2"] = second
+def search_with(monkeypatch: pytest.MonkeyPatch, losses: dict[str, float]) -> SharedSearch[Network]:
+    """Everything trained is the teacher here; only losses differ, by name, and are 1e-8 else."""
 
     def trained(students: list[Network], *_: object, name: str, **__: object) -> list[Imitation]:
         loss = losses.get(name, 1e-8)
@@ -38,12 +33,27 @@ def test_a_later_round_counts_only_if_it_is_better(
         lambda known, *_: known,
     )
     how = MuonSettings(steps=1)
-    search = SharedSearch(
+    return SharedSearch(
         TrainingData(ROWS, TEACHER(ROWS)), lambda _: TEACHER,
         SharedSettings(2, 0, 0.26, how, how, later=how),
         checkpoint=Checkpoint(None), report=silent,
     )  # fmt: skip
-    outcome = search.run()
+
+
+@pytest.mark.parametrize(("second", "best"), [(1e-6, 1), (1e-2, 0), (np.inf, 0)])
+def test_a_later_round_counts_only_if_it_is_better(
+    monkeypatch: pytest.MonkeyPatch, second: float, best: int
+):
+    losses = {"train what students share, round 1": 1e-4}
+    losses["train what students share, round 2"] = second
+    outcome = search_with(monkeypatch, losses).run()
     assert len(outcome.rounds) == 2
     assert outcome.loss == (1e-4, second)[best]
     assert outcome.shared is outcome.rounds[best].shared
+
+
+def test_the_best_student_is_kept_where_what_they_share_diverges(monkeypatch: pytest.MonkeyPatch):
+    outcome = search_with(monkeypatch, {"train what students share, round 1": np.inf}).run()
+    assert len(outcome.rounds) == 1
+    assert (outcome.loss, outcome.shared) == (1e-8, None)
+    assert outcome.network is not None

@@ -151,6 +151,10 @@ def test_what_two_students_share_is_filled_up_from_both():
     assert len(found[0].vectors) == 2
     np.testing.assert_array_equal(found[0].vectors[1], [0.0, 2.0, 0.0])
     assert list(starts(population, fit, students.activation, settings, equations=5)) == []
+    # Where pairs determine no more, nothing fills up what two agree on.
+    one = found[0].vectors.shape[1] + students.output_size
+    least = next(starts(population, fit, students.activation, settings, equations=one))
+    assert len(least.vectors) == 1
     # Their directions are a hundredth of a radian apart.
     strict = replace(settings, max_cluster_angle=1e-3)
     alone = next(starts(population, fit, students.activation, strict, equations=1000))

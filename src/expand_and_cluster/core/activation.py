@@ -11,7 +11,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Bool, Float, Int
 
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.elementwise import elementwise
 from expand_and_cluster.core.symmetry import Symmetry
 
 Elementwise = Callable[[Array], Array]
@@ -65,9 +65,23 @@ class Activation:
         return self.function(pre_activations)
 
     def values(self, pre_activations: np.ndarray) -> np.ndarray:
-        """The function of NumPy numbers, in double precision."""
-        with double():
-            return np.asarray(self.function(jnp.asarray(pre_activations)))
+        """The function of NumPy numbers of any shape, in double precision."""
+        return self._by_kinds(pre_activations, lambda kind: kind.function)
+
+    def slopes(self, pre_activations: np.ndarray) -> np.ndarray:
+        """The derivative at NumPy numbers of any shape, in double precision."""
+        return self._by_kinds(pre_activations, lambda kind: kind.derivative)
+
+    def _by_kinds(
+        self, numbers: np.ndarray, chosen: Callable[["Activation"], Elementwise]
+    ) -> np.ndarray:
+        if not self.kinds:
+            return elementwise(chosen(self), numbers)
+        found = np.empty(numbers.shape)
+        for kind in self.each:
+            mine = [k for k in range(numbers.shape[-1]) if self.of(k) == kind]
+            found[..., mine] = elementwise(chosen(kind), numbers[..., mine])
+        return found
 
     def of(self, neuron: int | np.integer) -> "Activation":
         """The activation of one neuron of a layer."""

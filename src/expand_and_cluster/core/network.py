@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
@@ -16,7 +15,6 @@ from numpy.typing import ArrayLike
 from expand_and_cluster.core.activation import Activation, centred
 from expand_and_cluster.core.activations import ActivationLike, resolve
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.core.precision import double
 
 Matrix = Array | np.ndarray
 
@@ -35,6 +33,13 @@ class Layer(eqx.Module):
     def apply(self, inputs: Float[Array, "samples inputs"]) -> Float[Array, "samples outputs"]:
         """`inputs @ weight.T + bias`."""
         return inputs @ self.weight.T + self.bias
+
+    def of_rows(
+        self, rows: Float[np.ndarray, "*given samples inputs"]
+    ) -> Float[np.ndarray, "*students samples outputs"]:
+        """The same for every student, of rows that all see or that each has of its own."""
+        weight, bias = np.asarray(self.weight), np.asarray(self.bias)
+        return rows @ np.swapaxes(weight, -1, -2) + bias[..., None, :]
 
 
 class Network(eqx.Module):
@@ -110,8 +115,13 @@ class Network(eqx.Module):
             raise InvalidInputError(
                 f"inputs must be (samples, {self.input_size}), got {rows.shape}."
             )
-        with double():
-            return np.asarray(_outputs(self, jnp.asarray(rows)))
+        values = rows
+        # Weights that grew beyond all bounds answer with infinity or NaN, and that is an answer.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for layer in self.layers[:-1]:
+                values = self.activation.values(layer.of_rows(values))
+            values = self.layers[-1].of_rows(values)
+            return values if self.skip is None else values + self.skip.of_rows(rows)
 
     def apply(self, inputs: Float[Array, "samples inputs"]) -> Float[Array, "samples outputs"]:
         """Outputs of a single network, as a pure JAX function for use in compiled programs."""
@@ -289,10 +299,3 @@ def _layer(name: str, pair: tuple[ArrayLike, ArrayLike]) -> Layer:
             f"{bias.shape}."
         )
     return Layer(weight, bias)
-
-
-@eqx.filter_jit
-def _outputs(network: Network, inputs: Array) -> Array:
-    if network.students is None:
-        return network.apply(inputs)
-    return jax.vmap(lambda one: one.apply(inputs))(network)

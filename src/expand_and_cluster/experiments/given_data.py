@@ -99,6 +99,8 @@ def recover_given(task: Task, report: Reporter) -> Row:
         cache=folder / "teachers",
     )
     name = f"{task['teacher']}-{task['images']}-{task['activation']}-{task['width']}"
+    kept = folder / "checkpoints" / name
+    resumed = kept.exists()
     recovery = recover(
         QueryPairs(asked.train_inputs, teacher(asked.train_inputs)),
         activation=task["activation"],
@@ -107,7 +109,7 @@ def recover_given(task: Task, report: Reporter) -> Row:
         seed=task["seed"],
         time_budget=LAST * task["seconds"],
         progress=report,
-        checkpoint=folder / "checkpoints" / name,
+        checkpoint=kept,
     )
     recovery.save(folder / "recoveries" / name)
     return {
@@ -122,6 +124,7 @@ def recover_given(task: Task, report: Reporter) -> Row:
         "paper_rmse": task["paper_rmse"],
         **_distances(recovery, teacher, asked, folder / "masks", report),
         "recovery_seconds": recovery.seconds,
+        "resumed": resumed,
         "peak_gib": peak_memory(),
     }
 
@@ -165,11 +168,10 @@ def _distances(
     row: Row = {}
     for name, mask in masks.items():
         scores = compare(recovery, teacher, masked_inputs=mask, held_inputs=center)
-        own = [neuron.input_distance for neuron in scores.neurons if neuron.teacher is not None]
         row |= {
             f"{name}_inputs": int(np.sum(~mask)),
-            f"{name}_mean_distance": float(np.mean(own)),
-            f"{name}_max_distance": float(np.max(own)),
+            f"{name}_mean_distance": scores.mean_input_distance,
+            f"{name}_max_distance": scores.max_input_distance,
             f"{name}_missing": scores.missing,
             f"{name}_excess": scores.excess,
         }
@@ -193,7 +195,9 @@ def reached(row: Row) -> bool:
     near = max(row["spectrum_max_distance"], row["boruta_max_distance"]) <= DISTANCE
     exact = row["found_width"] == row["width"]
     accurate = row["rmse"] <= SHARE * row["paper_rmse"]
-    in_time = row["recovery_seconds"] <= row["task"]["seconds"]
+    # What a row that was interrupted took before is not counted.
+    whole = not row.get("resumed", False)
+    in_time = whole and row["recovery_seconds"] <= row["task"]["seconds"]
     return exact and near and accurate and in_time
 
 

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from expand_and_cluster.fitting.linear_solve import Solving, begin_solving, go_on_solving
 from expand_and_cluster.fitting.normal_equations import pair_index
 from expand_and_cluster.fitting.own_coordinates import OwnCoordinates
-from expand_and_cluster.fitting.projection import Differences, Frame, Point
+from expand_and_cluster.fitting.projection import ComparedRows, Frame, Point
 
 
 class Curvature(NamedTuple):
@@ -37,7 +37,7 @@ class Curvature(NamedTuple):
     slopes: Float[Array, "blocks rows neurons"]
     features: Float[Array, "features rows"]
     weights: Float[Array, "blocks rows"]
-    differences: Differences
+    differences: ComparedRows
     outputs: Float[Array, "neurons outputs"]
     factor: Float[Array, "features features"]
     metric: Float[Array, " directions"]

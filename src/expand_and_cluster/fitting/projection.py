@@ -24,7 +24,7 @@ RIDGE = 1e-13
 REFINEMENTS = 2
 
 
-class Differences(NamedTuple):
+class ComparedRows(NamedTuple):
     """Rows compared with a partner: `gain * (value - compared * value[partner])`.
 
     Differences of answers one small step apart tell about the gradient, but with a weight that is
@@ -73,7 +73,7 @@ class Frame(NamedTuple):
     weights: Float[Array, "blocks rows"]
     fixed: Float[Array, "blocks rows fixed"]
     root: Float[Array, "size directions"]
-    differences: Differences
+    differences: ComparedRows
     ridge: Float[Array, ""]
 
 
@@ -156,7 +156,7 @@ def frame_of(
             jnp.asarray(laid_out(np.full(samples, 1.0 / samples))),
             laid if skip else laid[:, :, -1:],
             jnp.asarray(root),
-            Differences(
+            ComparedRows(
                 jnp.asarray(laid_out(mate)),
                 jnp.asarray(laid_out(compared)),
                 jnp.asarray(laid_out(factor)),
@@ -195,7 +195,7 @@ def evaluate(
         activation: Activation of the neurons.
     """
 
-    def block(part: tuple[Array, Array, Differences]) -> tuple[Array, Array]:
+    def block(part: tuple[Array, Array, ComparedRows]) -> tuple[Array, Array]:
         inputs, fixed, differences = part
         pre = inputs @ vectors.T
         active = activation.function(pre) * present

@@ -65,10 +65,10 @@ class Readout:
         tolerance = SUM + self.size * step
         if self.kind == "probabilities":
             outside = ((answers < 0.0) | (answers > 1.0 + SUM)).any(axis=1)
-            bounds, total, rule = "0 and 1", answers.sum(axis=1), "sum to 1"
+            bounds, total = "0 and 1", answers.sum(axis=1)
         else:
             outside = (answers > SUM).any(axis=1)
-            bounds, total, rule = "minus infinity and 0", np.exp(answers).sum(axis=1), "sum to 1"
+            bounds, total = "minus infinity and 0", np.exp(answers).sum(axis=1)
         if outside.any():
             row = int(np.argmax(outside))
             raise InvalidInputError(
@@ -79,7 +79,7 @@ class Readout:
         if self.size > 1 and off.any():
             row = int(np.argmax(off))
             raise InvalidInputError(
-                f'outputs="{self.kind}" needs probabilities that {rule} over the classes, but '
+                f'outputs="{self.kind}" needs probabilities that sum to 1 over the classes, but '
                 f"those in row {row} of {name} sum to {total[row]:.6g}; give the whole softmax, or "
                 "one column for one class of two."
             )

@@ -1,6 +1,7 @@
 """Where questions are drawn from."""
 
 import hashlib
+import json
 import math
 import operator
 from dataclasses import dataclass
@@ -206,6 +207,9 @@ def fingerprint(sampler: Sampler) -> str:
     """What tells a sampler from others, in another process too."""
     if isinstance(sampler, Pool):
         return f"{sampler!r} {hashlib.sha256(sampler.array.tobytes()).hexdigest()[:16]}"
+    if isinstance(sampler, Gaussian | Uniform):
+        # Not as it is shown: that leaves out digits, and numbers of long vectors.
+        return json.dumps(sampler.describe(), sort_keys=True)
     # Without a representation of its own, an object shows where it lies in memory.
     own = type(sampler).__repr__ is not object.__repr__
     return repr(sampler) if own else type(sampler).__qualname__

@@ -26,12 +26,13 @@ class Completed:
     Attributes:
         rebuilt: The network in the coordinates of `standard`.
         bench: Pairs that it was fitted to.
-        held_out: Mean squared error on pairs that nobody was fitted to.
+        held_out: Mean squared error on pairs that nobody was fitted to until then.
         standard: Its coordinates.
         spare: Whether a neuron may be to spare, for all that is known within the subspace.
         differences: Pairs that it was fitted to as differences besides.
         rare: Inputs that too few pairs show to tell their weights; None where nobody asked.
         own: The network in the coordinates that students saw; None where the search's is it.
+        seen: Whether small weights of rare inputs were fitted to the held-out pairs since.
     """
 
     rebuilt: Rebuilt
@@ -42,6 +43,7 @@ class Completed:
     differences: "Differences | None" = None
     rare: Bool[np.ndarray, " inputs"] | None = None
     own: Network | None = None
+    seen: bool = False
 
     @property
     def rounding_gain(self) -> float:

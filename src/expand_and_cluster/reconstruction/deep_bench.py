@@ -12,7 +12,7 @@ from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import DeepDescent, all_present, hidden_weights
 from expand_and_cluster.fitting.deep_equations import DeepData, Present, lay_out
-from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.reconstruction.one_neuron import without_neuron
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, ROUNDING
 from expand_and_cluster.students.training import TrainingData
@@ -70,7 +70,7 @@ class DeepBench:
 
     def score(self, network: Network) -> Scored:
         """The network with its error."""
-        error = answers(network, self.training.inputs) - self.training.targets
+        error = network(self.training.inputs) - self.training.targets
         return Scored(network, float(np.mean(error**2)))
 
     def polish(

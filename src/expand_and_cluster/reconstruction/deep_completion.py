@@ -16,7 +16,7 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.reconstruction.completion import moves_beside
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
-from expand_and_cluster.reconstruction.inside import answers, look_inside
+from expand_and_cluster.reconstruction.inside import look_inside
 from expand_and_cluster.reconstruction.slope_equations import SlopeEquations
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData
@@ -79,7 +79,7 @@ def complete_layers(
         better, now = new.loss < WORTH * now.loss, new if new.loss < now.loss else now
         if not better or bench.at_floor(now):
             break
-    missed = answers(now.network, held_out.inputs) - held_out.targets
+    missed = now.network(held_out.inputs) - held_out.targets
     error, floor = float(np.sqrt(np.mean(missed**2))), float(np.sqrt(bench.floor(now.network)))
     loose = _looseness(now.network, moves, training) * max(error, floor)
     return CompletedLayers(
@@ -95,7 +95,7 @@ def _solved(network: Network, moves: np.ndarray, data: TrainingData) -> Network:
     """One Gauss-Newton step in the first layer's weights along these moves."""
     slopes = look_inside(network, data.inputs).slopes[0]
     equations = SlopeEquations(slopes, _along(moves, data))
-    left = data.targets - answers(network, data.inputs)
+    left = data.targets - network(data.inputs)
     shares = lsmr(equations, left.ravel(), atol=1e-15, btol=1e-15, maxiter=PRODUCTS)[0]
     change = shares.reshape(slopes.shape[2], moves.shape[1]) @ moves.T
     first, *others = network.layers

@@ -20,13 +20,15 @@ from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_error
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_inputs import least_shown
-from expand_and_cluster.reconstruction.shedding import settle
+from expand_and_cluster.reconstruction.shedding import finish_shedding
 from expand_and_cluster.reconstruction.signs import folded, resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # From one level to the next inputs are let in that this share as many pairs show at least: three
 # levels on MNIST, each of which lets in 50 to 75 pixels.
 FALL = 0.25
+# Share of the pairs that show an input which still show it once some are held out.
+SLACK = 0.8
 # Steps in which pairs that show new inputs count less as long as these are told by nothing: how
 # many, and the share of the pairs whose errors are ordinary.
 FIRST, KNOWN = 2, 0.9
@@ -69,6 +71,9 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
 
 def _levels(shown: Shown, least: int, rarest: int) -> Iterator[CommonPairs]:
     """Pairs that show ever rarer inputs, each level with new inputs."""
+    if least <= rarest:
+        # Nothing rarer is told by steps, but what is there comes to rounding on all pairs.
+        yield shown.by(int(SLACK * least))
     known = -1
     while least > rarest:
         least = max(rarest, int(FALL * least))
@@ -104,7 +109,7 @@ def _explain(
     candidate = Candidate(network, np.ones(network.hidden_widths[0], bool), np.inf)
     candidate = _descended(bench, candidate, LAST if last else ON_THE_WAY)
     if last and not bench.at_floor(candidate):
-        return settle(bench, candidate)
+        return finish_shedding(bench, candidate)
     return candidate, ()
 
 

@@ -11,7 +11,6 @@ itself. One neuron is fitted to what the others leave without them.
 from collections.abc import Iterator
 from dataclasses import replace
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
@@ -129,11 +128,11 @@ def _fused(
     present[group] = False
     vacancy = Vacancy.of(bench, candidate, present, way)
     vectors = network.input_vectors[group]
-    slopes = network.activation.derivative(jnp.asarray(vacancy.extended @ vectors.T))
+    slopes = network.activation.slopes(vacancy.extended @ vectors.T)
     read = vacancy.way @ network.layers[1].weight[:, group]
     # The mean gradient of what several neurons give is that of the one they stand in for, or, where
     # that one hardly bends, of its mirror image.
-    gradient = (read * np.mean(np.asarray(slopes), axis=0)) @ vectors
+    gradient = (read * np.mean(slopes, axis=0)) @ vectors
     directions = [gradient, *vectors]
     if network.activation.symmetry.flip is None:
         directions.append(-gradient)

@@ -22,7 +22,6 @@ from expand_and_cluster.reconstruction.deep_consensus import (
     ground_of,
 )
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval, prune_layers
-from expand_and_cluster.reconstruction.inside import answers
 from expand_and_cluster.reconstruction.layerwise_outcome import (
     LayerwiseOutcome,
     LayerwiseSettings,
@@ -276,7 +275,7 @@ class LayerwiseSearch:
         held: bool | None = None,
     ) -> None:
         """Keep it if it is the best so far; `held` where it is known whether it is."""
-        given = answers(now.network, self.held_out.inputs)
+        given = now.network(self.held_out.inputs)
         error = float(np.mean((given - self.held_out.targets) ** 2))
         if not np.isfinite(error):
             return

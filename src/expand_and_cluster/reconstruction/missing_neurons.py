@@ -27,6 +27,7 @@ from expand_and_cluster.reconstruction.one_neuron import (
     with_neuron,
     without_neuron,
 )
+from expand_and_cluster.symmetries.terms import rms_along
 
 # Random input vectors of a layer, and how many of the best are followed.
 CANDIDATES, FOLLOWED = 300, 3
@@ -106,7 +107,8 @@ def _best(
     network: Network, evidence: Evidence, layer: int, rng: np.random.Generator
 ) -> MissingNeuron:
     own = network.layers[layer]
-    spread = np.append(own.weight.std(axis=0), own.bias.std())
+    # About zero: a layer of one neuron has no spread about its mean.
+    spread = rms_along(np.column_stack([own.weight, own.bias]), axis=0)
     candidates = rng.normal(size=(CANDIDATES, len(spread))) * spread
     shares = screened(candidates, evidence, network.activation)
     best = -np.inf, candidates[0]

@@ -234,11 +234,11 @@ def _smallest(
         right = left.reshape(-1) + np.sum((flat @ weights) * rows, axis=1)
         return (flat * _solved(gram, right, shift)[:, None]).T @ rows
     neurons, among = weights.shape
-    products = np.einsum("roi,roj->ijr", slopes, slopes)
     gram = np.empty((neurons, among, neurons, among))
     for one in range(neurons):
         for other in range(one + 1):
-            block = (offsets * products[one, other][:, None]).T @ offsets
+            both = np.einsum("ro,ro->r", slopes[..., one], slopes[..., other])
+            block = (offsets * both[:, None]).T @ offsets
             gram[one, :, other], gram[other, :, one] = block, block.T
     gram = gram.reshape(weights.size, weights.size)
     pull = np.einsum("ro,roi->ri", left, slopes).T @ offsets

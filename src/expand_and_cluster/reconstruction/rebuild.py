@@ -13,7 +13,7 @@ from expand_and_cluster.reconstruction.kinked import descend_with_kinks
 from expand_and_cluster.reconstruction.linear_neurons import without_skip
 from expand_and_cluster.reconstruction.prune import Removal, prune
 from expand_and_cluster.reconstruction.renewal import Renew
-from expand_and_cluster.reconstruction.shedding import settle, shed
+from expand_and_cluster.reconstruction.shedding import finish_shedding, shed
 from expand_and_cluster.reconstruction.signs import folded, resolve_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
 
@@ -72,7 +72,7 @@ def _with_kinks(bench: Workbench, start: Candidate) -> Rebuilt:
     plain = bench.without_skip()
     candidate, rarely_bent = without_skip(bench, plain, start)
     candidate, read_instead = descend_with_kinks(plain, candidate)
-    candidate, removals = settle(plain, candidate)
+    candidate, removals = finish_shedding(plain, candidate)
     return finish(plain, candidate, rarely_bent + read_instead + removals)
 
 

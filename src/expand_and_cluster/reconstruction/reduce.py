@@ -14,7 +14,7 @@ from expand_and_cluster.reconstruction.steps import Taken, simplify
 from expand_and_cluster.reconstruction.unskip import Unskipped, unskip
 from expand_and_cluster.symmetries.classify import checked, parts
 from expand_and_cluster.symmetries.kinds import Sorting, sort_neurons
-from expand_and_cluster.symmetries.terms import Sampled, Terms, forward, rms
+from expand_and_cluster.symmetries.terms import Sampled, Terms, rms
 from expand_and_cluster.symmetries.tolerance import MARGIN
 
 
@@ -103,7 +103,7 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
     Source: section 4, Fig. A.6.
     """
     rows = checked(network, inputs, error)
-    outputs = forward(network, rows)
+    outputs = network(rows)
     if np.ptp(outputs, axis=0).max() == 0.0:
         raise InvalidInputError("network is constant on the inputs; it needs no hidden neuron.")
     steps: list[Step] = []
@@ -120,7 +120,7 @@ def reduce(network: Network, inputs: ArrayLike, *, error: float | None = None) -
         reduced = reduced.replace(layers=tuple(layers), skip=skip)
     reduced = reduced.uncentred(network.activation)
     spread = float(np.sqrt(np.mean(outputs.var(axis=0))))
-    final = rms(forward(reduced, rows) - outputs) / spread
+    final = rms(reduced(rows) - outputs) / spread
     return Reduction(reduced, tuple(steps), final, choices)
 
 

@@ -22,7 +22,6 @@ from expand_and_cluster.fitting.deep_gauss_newton import (
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.reconstruction.deep_bench import DeepBench
 from expand_and_cluster.reconstruction.deep_prune import DeepRemoval
-from expand_and_cluster.reconstruction.inside import answers
 from expand_and_cluster.reconstruction.missing_neurons import find_again, find_missing
 from expand_and_cluster.reconstruction.one_neuron import with_neuron
 from expand_and_cluster.reconstruction.rare_inputs import rare_inputs, with_least_weights
@@ -129,7 +128,7 @@ class Refinement:
 
             # First so that these pairs hold up no step; then from what all others are explained by.
             network, _ = self.polish(explained(network), LAST_STAGES, explained)
-            missed = answers(network, everything.inputs) - everything.targets
+            missed = network(everything.inputs) - everything.targets
             return network, float(np.mean(missed**2))
 
         found.network, found.loss = self._once("finished", found.network, last_steps)

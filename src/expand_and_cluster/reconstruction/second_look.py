@@ -5,13 +5,11 @@ that neuron would give. So neurons are tried in every layer with the others as t
 by the part of the left-over that they explain and no small change of the weights does.
 """
 
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.jacobian import jacobian
 from expand_and_cluster.reconstruction.deep_bench import DeepBench, Scored
 from expand_and_cluster.reconstruction.inside import Inside, look_inside
@@ -120,8 +118,7 @@ def _tried(
     """Random neurons of one layer, each with the weights above that explain most; the best few."""
     fed = inside.values[layer]
     vectors = _vectors(fed, rng)
-    with double():
-        active = np.asarray(network.activation.function(jnp.asarray(fed @ vectors.T)))
+    active = network.activation.values(fed @ vectors.T)
     outputs = network.output_size
     slopes = (
         inside.slopes[layer + 1]

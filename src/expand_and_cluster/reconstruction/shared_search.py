@@ -69,8 +69,8 @@ class SharedOutcome(Generic[Student]):
     """What a search has found so far.
 
     Attributes:
-        network: The best network of what a round's students share, the best student where they
-            shared nothing in any; None before.
+        network: The best network of what a round's students share, the best student where no round
+            had one; None before.
         loss: Its mean squared error.
         shared: What it was made of; None for a student.
         rounds: All rounds.
@@ -134,6 +134,9 @@ class SharedSearch(Generic[Student]):
             if merged.loss < outcome.loss:
                 outcome.network, outcome.loss = merged.network, merged.loss  # type: ignore[assignment]
                 outcome.shared = shared
+            if outcome.network is None:
+                self._keep_best(students)  # What they share diverged.
+                break
             if is_over(self._deadline):
                 break
         return outcome

@@ -65,11 +65,13 @@ def shed(
         candidate, removals = winnow_with_new(bench, candidate, renew)
     else:
         candidate, removals = winnow(bench, candidate)
-    candidate, lost = settle(bench, candidate)
+    candidate, lost = finish_shedding(bench, candidate)
     return candidate, removals + lost
 
 
-def settle(bench: Workbench, candidate: Candidate) -> tuple[Candidate, tuple[Removal, ...]]:
+def finish_shedding(
+    bench: Workbench, candidate: Candidate
+) -> tuple[Candidate, tuple[Removal, ...]]:
     """The second half of `shed`: most neurons are in their places, and few are to spare.
 
     Args:

@@ -100,17 +100,29 @@ def starts(
         yield Start("second derivatives", None, draft.input_vectors, draft.activation)
         return
     outputs = fit.students.output_size
-    together = settings.given and not activation.kinds
-    for start in (_together if together else _in_turn)(population, fit, activation, settings):
+    if settings.given and not activation.kinds:
+        most = equations // (population.vectors.shape[1] + outputs)
+        offered = _together(population, fit, activation, settings, most=most)
+    else:
+        offered = _in_turn(population, fit, activation, settings)
+    for start in offered:
         count, size = start.vectors.shape
         if 0 < count * (size + outputs) <= equations:
             yield start
 
 
 def _together(
-    population: Population, fit: Fit, activation: Activation, settings: SearchSettings
+    population: Population,
+    fit: Fit,
+    activation: Activation,
+    settings: SearchSettings,
+    *,
+    most: int,
 ) -> Iterator[Start]:
-    """What at least two students agree on, filled up with what each holds besides."""
+    """What at least two students agree on, filled up with what each holds besides.
+
+    No more than the pairs can determine, unless students agree on more.
+    """
     pair = 2.0 / max(int(population.imitating.sum()), 2)
     fraction = max(settings.min_cluster_fraction, pair)
     consensus = _clustered(
@@ -118,7 +130,7 @@ def _together(
     )
     size = population.vectors.shape[1]
     known = np.zeros((0, size)) if consensus is None else consensus.candidates
-    most = max(fit.students.hidden_widths[0], len(known))
+    most = max(min(fit.students.hidden_widths[0], most), len(known))
     sign_free = activation.symmetry.flip is not None
     vectors = filled_up(known, population, sign_free=sign_free, angle=CLOSE, most=most)
     yield Start("consensus, filled up", consensus, vectors, filled=True)

@@ -6,17 +6,13 @@ with the Jacobian of Kaufman, BIT 15, 1975). A step costs what one neuron's norm
 few are needed.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.core.precision import double
 from expand_and_cluster.reconstruction.candidate import Candidate
 from expand_and_cluster.reconstruction.ordinary import ordinary
 from expand_and_cluster.reconstruction.workbench import MOST_ROWS, Workbench
@@ -83,7 +79,7 @@ class Vacancy:
         self, vectors: Float[np.ndarray, "neurons inputs_and_bias"]
     ) -> Float[np.ndarray, "samples neurons"]:
         """What neurons with these input vectors give."""
-        return self._at(self.activation.function, self.extended @ vectors.T)
+        return self.activation.values(self.extended @ vectors.T)
 
     def own(self, given: Float[np.ndarray, "samples ..."]) -> Float[np.ndarray, "samples ..."]:
         """What of it the others cannot make up for."""
@@ -127,21 +123,14 @@ class Vacancy:
     ) -> tuple[Float[np.ndarray, "unknowns unknowns"], Float[np.ndarray, " unknowns"]]:
         """Those of a change of the vector, with the weights that it is read by eliminated."""
         values = self.extended @ vector
-        given = self.own(self._at(self.activation.function, values))
+        given = self.own(self.activation.values(values))
         size = max(np.linalg.norm(given), np.finfo(float).tiny)
         given /= size
         read = self.target @ given
-        slopes = self._at(self.activation.derivative, values) * (read / size)
+        slopes = self.activation.slopes(values) * (read / size)
         slopes = self.extended * slopes[:, None]
         # What is left is orthogonal to all of these, so that only the moments have to be freed of
         # what they make up for.
         matched = np.column_stack([self.basis, given]).T @ slopes
         pull = slopes.T @ (self.target - read * given)
         return slopes.T @ slopes - matched.T @ matched, pull
-
-    @staticmethod
-    def _at(
-        function: Callable[[Array], Array], values: Float[np.ndarray, "samples ..."]
-    ) -> Float[np.ndarray, "samples ..."]:
-        with double():
-            return np.array(function(jnp.asarray(values)))

@@ -1,13 +1,9 @@
 """Training pairs on which candidates of one hidden layer are solved, polished and measured."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 
@@ -176,11 +172,9 @@ class Workbench:
         """Activations of all neurons on the training inputs, or on the first few of them."""
         vectors, extended = network.input_vectors, self.extended[:most]
         found = np.empty((len(extended), len(vectors)))
-        with double():
-            for first in range(0, len(found), ROWS):
-                rows = slice(first, first + ROWS)
-                inputs = jnp.asarray(extended[rows])
-                found[rows] = _at_neurons(jnp.asarray(vectors), inputs, network.activation.function)
+        for first in range(0, len(found), ROWS):
+            rows = slice(first, first + ROWS)
+            found[rows] = network.activation.values(extended[rows] @ vectors.T)
         return found
 
     def design(
@@ -326,11 +320,7 @@ class Workbench:
         present, inputs = candidate.present, self.extended[:MOST_ROWS]
         network = candidate.network
         values = self.features(network, MOST_ROWS)[:, present]
-        with double():
-            vectors = jnp.asarray(network.input_vectors)
-            slopes = np.asarray(
-                _at_neurons(vectors, jnp.asarray(inputs), network.activation.derivative)
-            )[:, present]
+        slopes = network.activation.slopes(inputs @ network.input_vectors.T)[:, present]
         vectors = network.input_vectors[present]
         wrong = values**2 + slopes**2 * (inputs**2 @ (vectors**2).T)
         weights = candidate.network.layers[1].weight[:, present] ** 2
@@ -381,13 +371,3 @@ def _least_squares(
     for _ in range(3):
         solution += cho_solve(factor, design.T @ (targets - design @ solution))
     return solution
-
-
-@jax.jit(static_argnames=("function",))
-def _at_neurons(
-    vectors: Float[Array, "neurons inputs"],
-    inputs: Float[Array, "samples inputs"],
-    function: Callable[[Array], Array],
-) -> Float[Array, "samples neurons"]:
-    """A function of every neuron's pre-activation: its activation, or the slope of it."""
-    return function(inputs @ vectors.T)

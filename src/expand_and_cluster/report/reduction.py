@@ -14,7 +14,6 @@ from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.reduce import Reduction, Step
 from expand_and_cluster.report import style
-from expand_and_cluster.symmetries.terms import forward
 
 MOST_PANELS = 12
 _COLUMNS = 4
@@ -59,7 +58,7 @@ def draw_reduction(network: Network, reduction: Reduction, inputs: np.ndarray) -
     amounts = np.concatenate([n.layers[1].weight[0] for n, _ in panels])
     colours = ScalarMappable(Normalize(*_symmetric(amounts)), "coolwarm")
     grid = _grid(low, high)
-    surface = forward(first, grid)[:, 0]
+    surface = first(grid)[:, 0]
     levels = np.linspace(float(surface.min()), float(surface.max()) + 1e-12, _LEVELS)
     all_axes = np.atleast_1d(figure.subplots(rows, columns, squeeze=False)).ravel()
     for axes in all_axes[len(panels) :]:
@@ -121,7 +120,7 @@ def _contours(
 ) -> None:
     square = (_GRID, _GRID)
     x, y = grid[:, 0].reshape(square), grid[:, 1].reshape(square)
-    values = forward(network, grid)[:, 0].reshape(square)
+    values = network(grid)[:, 0].reshape(square)
     axes.contour(x, y, values, levels=levels, colors=style.PALE, linewidths=0.6,
                  linestyles="solid")  # fmt: skip
 

@@ -3,19 +3,12 @@
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.symmetry import PROBES, Flip
-
-# Pre-activations are padded to at least this many, so that few programs are compiled.
-LEAST_BLOCK = 4096
 
 
 @dataclass(frozen=True)
@@ -104,11 +97,11 @@ class Sampled:
 
     def values(self, pre: np.ndarray) -> np.ndarray:
         """The activation of pre-activations of any shape."""
-        return _elementwise(self.activation, pre, slope=False)
+        return self.activation.values(pre)
 
     def slopes(self, pre: np.ndarray) -> np.ndarray:
         """The activation's derivative at pre-activations of any shape."""
-        return _elementwise(self.activation, pre, slope=True)
+        return self.activation.slopes(pre)
 
     @property
     def steepest(self) -> float:
@@ -121,21 +114,6 @@ class Sampled:
         return values @ terms.outputs + self.inputs @ terms.affine.T
 
 
-def forward(
-    network: Network, rows: Float[np.ndarray, "samples inputs"]
-) -> Float[np.ndarray, "samples outputs"]:
-    """A single network's outputs; unlike calling it, this compiles nothing for its shape."""
-    values = rows
-    for layer in network.layers[:-1]:
-        pre = values @ np.asarray(layer.weight).T + layer.bias
-        values = _elementwise(network.activation, pre, slope=False)
-    last = network.layers[-1]
-    outputs = values @ np.asarray(last.weight).T + last.bias
-    if network.skip is None:
-        return outputs
-    return outputs + rows @ np.asarray(network.skip.weight).T + network.skip.bias
-
-
 def rms(values: np.ndarray) -> float:
     """Root mean square of all values."""
     return float(np.sqrt(np.mean(values**2)))
@@ -146,22 +124,6 @@ def rms_along(values: np.ndarray, axis: int) -> np.ndarray:
     return np.sqrt(np.mean(values**2, axis=axis))
 
 
-def _elementwise(activation: Activation, pre: np.ndarray, *, slope: bool) -> np.ndarray:
-    size = max(LEAST_BLOCK, 1 << (pre.size - 1).bit_length()) if pre.size else LEAST_BLOCK
-    padded = np.zeros(size)
-    padded[: pre.size] = pre.ravel()
-    with double():
-        found = np.asarray(_compiled(padded, activation, slope))
-    return found[: pre.size].reshape(pre.shape)
-
-
-@jax.jit(static_argnames=("activation", "slope"))
-def _compiled(pre: Float[Array, " values"], activation: Activation, slope: bool) -> Array:
-    return activation.derivative(pre) if slope else activation.function(pre)
-
-
 @lru_cache(maxsize=64)
 def _steepest(activation: Activation) -> float:
-    points = np.concatenate([PROBES, -PROBES])
-    with double():
-        return float(np.max(np.abs(np.asarray(activation.derivative(jnp.asarray(points))))))
+    return float(np.max(np.abs(activation.slopes(np.concatenate([PROBES, -PROBES])))))

@@ -109,6 +109,7 @@ def judge(
     conditioning: Conditioning,
     *,
     held_out: float,
+    seen: bool = False,
     floor: float,
     gain: float = 1.0,
     support: Support,
@@ -126,6 +127,7 @@ def judge(
         network: Recovered network in standardised coordinates.
         conditioning: Jacobian analysis at it.
         held_out: Root mean squared error on held-out pairs.
+        seen: Whether some weights were fitted to these since.
         floor: Root mean squared error that rounding explains.
         gain: How much larger the rounding is of what some weights rest on, differences of answers.
         support: Students that hold each neuron.
@@ -142,9 +144,10 @@ def judge(
     loose = ~(error <= WEIGHT_TOLERANCE * size)
     masked = loose[:, :-1].any(axis=0)
     source = "rounding" if gain == 1.0 else "rounding of small differences"
+    since = ", before small weights of rare inputs were fitted to these too" if seen else ""
     reasons.append(
-        f"error on held-out pairs is {held_out:.1e} of the outputs' spread, "
-        + (source if exact else f"above what {source} explains ({explained:.1e})")
+        f"error on held-out pairs {'was' if seen else 'is'} {held_out:.1e} of the outputs' spread"
+        f"{since}, " + (source if exact else f"above what {source} explains ({explained:.1e})")
     )
     held = not (spare or loose[:, -1].any() or masked.all())
     if not held:

@@ -2,15 +2,11 @@
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jax import Array
 from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
 from expand_and_cluster.students.training import TrainingData
 
 # Rows in a block, so that their derivatives take little memory.
@@ -125,16 +121,5 @@ def fixed_scales(network: Network) -> Float[np.ndarray, "free weights"]:
 def _evaluate(
     vectors: np.ndarray, extended: np.ndarray, activation: Activation
 ) -> tuple[np.ndarray, np.ndarray]:
-    with double():
-        active, slopes = _activate(jnp.asarray(vectors), jnp.asarray(extended), activation)
-    return np.asarray(active), np.asarray(slopes)
-
-
-@jax.jit(static_argnames=("activation",))
-def _activate(
-    vectors: Float[Array, "neurons size"],
-    extended: Float[Array, "rows size"],
-    activation: Activation,
-) -> tuple[Float[Array, "rows neurons"], Float[Array, "rows neurons"]]:
     pre = extended @ vectors.T
-    return activation.function(pre), activation.derivative(pre)
+    return activation.values(pre), activation.slopes(pre)
