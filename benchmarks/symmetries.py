@@ -28,7 +28,7 @@ from expand_and_cluster.core.network import Network
 from expand_and_cluster.reconstruction.reduce import reduce
 from expand_and_cluster.scoring.compare import compare
 from expand_and_cluster.symmetries.classify import classify
-from expand_and_cluster.symmetries.terms import forward, rms
+from expand_and_cluster.symmetries.terms import rms
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from tests.oracles.legal_students import case
@@ -86,8 +86,8 @@ def run(name: str, noise: float, cases: int, seed: int, bounded: bool) -> str:
         if network.widths != made.teacher.widths or network.skip is not None:
             unreduced += 1
             continue
-        true = forward(made.teacher, made.inputs)
-        own = rms(forward(made.student, made.inputs) - true)
+        true = made.teacher(made.inputs)
+        own = rms(made.student(made.inputs) - true)
         neurons.append(neuron_error(network, made.teacher) / unit)
         weights.append(compare(network, made.teacher).max_weight_error / max(own, unit))
         steps.append(max(step.error for step in reduction.steps))

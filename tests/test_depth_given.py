@@ -73,7 +73,7 @@ def test_inputs_that_never_or_hardly_ever_vary_are_named(monkeypatch: pytest.Mon
     inputs[:, 4] = np.where(np.arange(3000) < 40, 1.0, 0.0)
     pairs = eac.QueryPairs(inputs, teacher(inputs))
     recovery = eac.recover(
-        pairs, activation="g", hidden_layers=2, width=10, students=2, time_budget=20.0
+        pairs, activation="g", hidden_layers=2, width=10, students=2, time_budget=3.0
     )
     assert list(np.flatnonzero(recovery.masked_inputs)) == [2]
     assert np.all(recovery.network.layers[0].weight[:, 2] == 0.0)

@@ -45,7 +45,7 @@ def test_normal_equations_are_those_of_the_jacobian(widths, activation):
         masks = jax.tree.map(jnp.asarray, all_present(network))
         # Blocks smaller than the data: the last one is filled up.
         data = jax.tree.map(
-            lambda *parts: jnp.concatenate(parts),
+            lambda *parts: np.concatenate(parts),
             lay_out(inputs[:30], targets[:30], count),
             lay_out(inputs[20:], targets[20:], count),
         )

@@ -26,6 +26,18 @@ from expand_and_cluster.fitting.neuron_blocks import damped, neuron_moments
 from expand_and_cluster.fitting.result import StopReason
 
 WIDTHS = (5, 4, 3, 2)
+# As the library calls it: within a compiled program.
+WEIGHED = jax.jit(solve_outputs, static_argnums=2)
+
+
+@jax.jit
+def solved(parameters, point, pairs, spectrum, damping):
+    """The step with the preconditioner of these neurons' moments."""
+    moments = neuron_moments(parameters, point.fed, point.slopes, pairs, spectrum)
+    return solve_deep_step(
+        parameters, point, pairs, damped(moments, damping).solve,
+        damping, jnp.asarray(1e-12), jnp.asarray(500),
+    )  # fmt: skip
 
 
 def a_network(seed: int, activation: str = "tanh", widths: tuple[int, ...] = WIDTHS) -> Network:
@@ -64,9 +76,7 @@ def test_a_step_is_that_of_the_jacobian(activation: str):
     targets = moved(network, 0.1)(inputs)
     pairs = DeepPairs(inputs, targets)
     with double():
-        parameters, point = solve_outputs(
-            deep_parameters(network), pairs.double, network.activation
-        )
+        parameters, point = WEIGHED(deep_parameters(network), pairs.double, network.activation)
     network = deep_network(parameters, network)
     derivatives = jacobian(network, inputs).reshape(120, -1)
     error = (network(inputs) - targets).reshape(-1)
@@ -74,11 +84,7 @@ def test_a_step_is_that_of_the_jacobian(activation: str):
     normal = derivatives.T @ derivatives / 60 + damping * np.eye(derivatives.shape[1])
     wanted = -np.linalg.solve(normal, derivatives.T @ error / 60)
     with double():
-        moments = neuron_moments(parameters, point.fed, point.slopes, pairs.double, pairs.spectrum)
-        move, predicted, _ = solve_deep_step(
-            parameters, point, pairs.double, damped(moments, jnp.asarray(damping)).solve,
-            jnp.asarray(damping), jnp.asarray(1e-12), jnp.asarray(500),
-        )  # fmt: skip
+        move, predicted, _ = solved(parameters, point, pairs.double, pairs.spectrum, damping)
     np.testing.assert_allclose(
         float(point.loss), np.mean(np.sum(error.reshape(60, 2) ** 2, axis=1))
     )
@@ -109,9 +115,7 @@ def test_neurons_blocks_are_those_of_the_matrix_written_out(monkeypatch: pytest.
     network = a_network(1)
     pairs = DeepPairs(inputs, moved(network, 0.1)(inputs))
     with double():
-        parameters, point = solve_outputs(
-            deep_parameters(network), pairs.double, network.activation
-        )
+        parameters, point = WEIGHED(deep_parameters(network), pairs.double, network.activation)
     derivatives = jacobian(deep_network(parameters, network), inputs)
     damping, left = 1e-3, rng.normal(size=derivatives.shape[2])
     parts, wanted, start, diagonal = [], [], 0, 0.0
@@ -143,9 +147,7 @@ def test_where_blocks_are_too_many_a_layer_shares_one_and_steps_lead_to_the_same
     pairs = DeepPairs(inputs, teacher(inputs))
     descent = DeepGaussNewton(moved(teacher, 0.02), pairs)
     with double():
-        parameters, point = solve_outputs(
-            deep_parameters(teacher), pairs.double, teacher.activation
-        )
+        parameters, point = WEIGHED(deep_parameters(teacher), pairs.double, teacher.activation)
         moments = neuron_moments(parameters, point.fed, point.slopes, pairs.double, pairs.spectrum)
     assert [len(own) for own in moments.own] == [1, 3, 1]
     list(descent.run())

@@ -71,7 +71,7 @@ def test_a_step_moves_the_directions_of_a_matrix_more_alike_than_the_gradient(ma
         return jnp.mean((network.apply(jnp.asarray(inputs, jnp.float32)) - targets) ** 2)
 
     single = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), start)
-    gradient = jax.grad(error)(single)
+    gradient = jax.jit(jax.grad(error))(single)
     moves = jax.tree.map(lambda new, old: new - old, descent.network(), start)
     checked = 0
     for move, slope in zip(jax.tree.leaves(moves), jax.tree.leaves(gradient), strict=True):

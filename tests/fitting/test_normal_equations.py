@@ -2,6 +2,7 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -26,6 +27,9 @@ NEURONS, INPUTS, SAMPLES = 4, 3, 60
 PRESENT = np.array([1.0, 1.0, 0.0, 1.0])
 FREE = np.array([1.0, 0.0, 1.0, 1.0])
 DAMPING = 1e-3
+# As the library calls them: within compiled programs.
+ASSEMBLED, LOSS = (jax.jit(function, static_argnums=2) for function in (assemble, loss))
+SOLVED = jax.jit(solve, static_argnums=3)
 
 
 class Case(NamedTuple):
@@ -60,8 +64,8 @@ def build(
         parameters = Parameters(*(jnp.asarray(a) for a in arrays))
         masks = Masks(jnp.asarray(present), jnp.asarray(free))
         data = prepare(x, targets, skip=skip)
-        equations = assemble(parameters, masks, resolve(activation), data)
-        value = float(loss(parameters, masks, resolve(activation), data))
+        equations = ASSEMBLED(parameters, masks, resolve(activation), data)
+        value = float(LOSS(parameters, masks, resolve(activation), data))
         assert value == pytest.approx(float(equations.loss), rel=1e-14)
     return Case(parameters, equations, error, dense, shape, flat)
 
@@ -135,7 +139,7 @@ def test_blocks_are_those_of_the_dense_jacobian(activation, outputs, skip, maske
 def test_step_is_that_of_the_dense_damped_equations(activation, outputs, skip, masked, ridge):
     case = build(activation, outputs, skip=skip, masked=masked, seed=1)
     with double():
-        moved, predicted = solve(case.parameters, case.equations, jnp.asarray(DAMPING), ridge)
+        moved, predicted = SOLVED(case.parameters, case.equations, jnp.asarray(DAMPING), ridge)
     gram = case.jacobian.T @ case.jacobian / SAMPLES
     gradient = case.jacobian.T @ case.error / SAMPLES
     first = NEURONS * (INPUTS + 1)

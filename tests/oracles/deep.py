@@ -3,6 +3,8 @@
 Shares no code with the library.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -26,13 +28,17 @@ def outputs(flat, shapes, x, activation):
     return values
 
 
+@partial(jax.jit, static_argnames=("shapes", "activation"))
+def _both(flat, rows, *, shapes, activation):
+    def values(weights):
+        return outputs(weights, shapes, rows, activation)
+
+    return values(flat), jax.jacfwd(values)(flat)
+
+
 def dense(matrices, x, activation):
     """Outputs and their derivatives in all weights, (samples, outputs, weights)."""
-    shapes = [matrix.shape for matrix in matrices]
+    shapes = tuple(matrix.shape for matrix in matrices)
     with jax.enable_x64(True):
-        flat, rows = jnp.asarray(flatten(matrices)), jnp.asarray(x)
-
-        def values(weights):
-            return outputs(weights, shapes, rows, activation)
-
-        return np.asarray(values(flat)), np.asarray(jax.jacfwd(values)(flat))
+        found = _both(flatten(matrices), x, shapes=shapes, activation=activation)
+        return tuple(map(np.asarray, found))

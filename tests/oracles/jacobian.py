@@ -3,6 +3,8 @@
 Written from the formula of the network alone; shares no code with the library.
 """
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -45,25 +47,21 @@ def residuals(flat, shape, x, targets, activation, *, skip, present):
     return (hidden @ weights.T + fixed @ constants.T - targets).ravel()
 
 
+@partial(jax.jit, static_argnames=("shape", "activation", "skip"))
+def _both(flat, x, targets, present, *, shape, activation, skip):
+    def values(weights):
+        return residuals(weights, shape, x, targets, activation, skip=skip, present=present)
+
+    return values(flat), jax.jacfwd(values)(flat)
+
+
 def dense(flat, shape, x, targets, activation, *, skip=False, present=None, free=None):
     """Residuals and Jacobian as NumPy arrays; columns of weights that may not move are zero."""
     neurons, inputs = shape[:2]
     there = np.ones(neurons) if present is None else np.asarray(present, float)
     with jax.enable_x64(True):
-
-        def values(weights):
-            return residuals(
-                weights,
-                shape,
-                jnp.asarray(x),
-                jnp.asarray(targets),
-                activation,
-                skip=skip,
-                present=jnp.asarray(there),
-            )
-
-        start = jnp.asarray(flat)
-        error, jacobian = np.asarray(values(start)), np.array(jax.jacfwd(values)(start))
+        how = {"shape": tuple(shape), "activation": activation, "skip": skip}
+        error, jacobian = map(np.array, _both(flat, x, targets, there, **how))
     if free is not None:
         held = np.repeat(~np.asarray(free, bool), inputs)
         jacobian[:, : neurons * inputs][:, held] = 0.0

@@ -65,7 +65,7 @@ def test_differences_are_the_hessians(activation):
     assert ask.rows == queries_for(RANK)
     with double():
         outputs = lambda z: network.apply(z[None])[0]  # noqa: E731 - two lines would say less
-        wanted = np.asarray(jax.hessian(outputs)(jnp.asarray(point)))
+        wanted = np.asarray(jax.jit(jax.hessian(outputs))(point))
     np.testing.assert_allclose(found, wanted, atol=2e-3 * np.abs(wanted).max())
     np.testing.assert_array_equal(found, found.transpose(0, 2, 1))
     np.testing.assert_allclose(base, network(point[None])[0])

@@ -16,7 +16,7 @@ from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer, features
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Layer, affine_arrays
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 
 # Images in one compiled call, and in one of few.
 CHUNK = 512
@@ -166,7 +166,7 @@ def in_chunks(function: Callable[[Array], Array], rows: np.ndarray) -> np.ndarra
         size = FEW if len(part) <= FEW else CHUNK
         filled = np.zeros((size, *part.shape[1:]))
         filled[: len(part)] = part
-        parts.append(np.asarray(function(jnp.asarray(filled)))[: len(part)])
+        parts.append(np.asarray(function(placed(filled)))[: len(part)])
     if not parts:
         return np.asarray(function(jnp.zeros((FEW, *rows.shape[1:]))))[:0]
     return np.concatenate(parts)

@@ -17,6 +17,7 @@ from jaxtyping import Float
 from expand_and_cluster.core.conv_layer import ConvLayer, passed
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import placed
 
 Student = TypeVar("Student", Network, ConvNetwork)
 
@@ -120,10 +121,10 @@ def look_at_layers(
             one geometry.
         seed: Chooses them where there are more.
     """
-    single: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), network)
+    single: Any = jax.tree.map(lambda leaf: placed(leaf, jnp.float32), network)
     through = [
         (np.asarray(taken_in), np.asarray(given))
-        for taken_in, given in _hidden(single, jnp.asarray(inputs, jnp.float32))
+        for taken_in, given in _hidden(single, placed(inputs, jnp.float32))
     ]
     convolutions = len(network.convolutions) if isinstance(network, ConvNetwork) else 0
     found: list[Seen] = []

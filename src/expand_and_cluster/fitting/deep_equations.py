@@ -21,6 +21,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Matrix, Network
+from expand_and_cluster.core.precision import placed
 
 # Entries of the Jacobian that are written out at once: 64 MiB.
 BLOCK_ENTRIES = 1 << 23
@@ -81,7 +82,7 @@ class DeepEquations(NamedTuple):
 def deep_parameters(network: Network) -> DeepParameters:
     """Arrange a network's weights for the solver; call inside double precision."""
     joined = [
-        jnp.asarray(np.concatenate([layer.weight, layer.bias[:, None]], axis=1))
+        placed(np.concatenate([layer.weight, layer.bias[:, None]], axis=1))
         for layer in network.layers
     ]
     return DeepParameters(tuple(joined[:-1]), joined[-1])
@@ -115,7 +116,7 @@ def lay_out(
     def laid(values: np.ndarray) -> Array:
         filled = np.zeros((blocks * rows, *values.shape[1:]))
         filled[:samples] = values
-        return jnp.asarray(filled.reshape(blocks, rows, *values.shape[1:]))
+        return placed(filled.reshape(blocks, rows, *values.shape[1:]))
 
     extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
     return DeepData(

@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 from jaxtyping import Float
 
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.fitting.deep_equations import DeepData
 
 # Rows of one block: what is computed of them at once fits the caches.
@@ -41,11 +41,9 @@ class DeepPairs:
         extended = np.concatenate([inputs, np.ones((samples, 1))], axis=1)
         weights = laid(np.full(samples, 1.0 / samples))
         with double():
-            self.double = DeepData(
-                jnp.asarray(laid(extended)), jnp.asarray(laid(targets)), jnp.asarray(weights)
-            )
+            self.double = DeepData(placed(laid(extended)), placed(laid(targets)), placed(weights))
             self.single = jax.tree.map(lambda part: part.astype(jnp.float32), self.double)
-            values, vectors = spectrum(jnp.asarray(extended.T @ extended / samples))
+            values, vectors = spectrum(placed(extended.T @ extended / samples))
             self.spectrum = (values.astype(jnp.float32), vectors.astype(jnp.float32))
 
 

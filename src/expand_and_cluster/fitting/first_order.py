@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.adam_clock import EVALUATIONS, UNKNOWN, Clock, Orders, interval
 from expand_and_cluster.fitting.adam_program import (
@@ -143,7 +143,7 @@ def fit_adam(
             jnp.int32(settings.patience),
             jnp.float32(settings.smallest_scale),
         )
-        first = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), students)
+        first = jax.tree.map(lambda leaf: placed(leaf, jnp.float32), students)
         state = start(first, data, knobs, plan, EVALUATIONS + 1)
         for reached, paced in _calls(state, data, knobs, plan, Orders(seed, samples), clock):
             state = reached
@@ -170,7 +170,7 @@ def _calls(
         until = min(step + most, total, (first_epoch + len(rows)) * plan.batches)
         before = step
         state = advance(
-            state, data, jnp.asarray(rows), jnp.int32(first_epoch), jnp.int32(until), knobs, plan
+            state, data, placed(rows), jnp.int32(first_epoch), jnp.int32(until), knobs, plan
         )
         step = int(state.step)  # waits for the result
         rate = (step - before) / (time.monotonic() - began)

@@ -41,7 +41,7 @@ from jaxtyping import Bool
 
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.fitting.conjugate_gradients import (
     Curvature,
     Shape,
@@ -155,8 +155,8 @@ class GaussNewton:
         taking_part = np.ones(network.hidden_widths[0], bool) if present is None else present
         self.width = int(taking_part.sum())
         with double():
-            self._present = jnp.asarray(taking_part.astype(float))
-            self._vectors = jnp.asarray(network.input_vectors)
+            self._present = placed(taking_part.astype(float))
+            self._vectors = placed(network.input_vectors)
             self._point = evaluate(self._vectors, self._present, frame, network.activation)
         self.step = 0
         self.iterations = 0

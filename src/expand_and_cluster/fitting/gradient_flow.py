@@ -19,7 +19,7 @@ from scipy.optimize import OptimizeResult, minimize
 
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.flow_program import follow, value_and_gradient
 from expand_and_cluster.fitting.result import Fit, StopReason
@@ -130,7 +130,7 @@ class _Descent:
     def __init__(
         self, network: Network, data: Blocks, settings: GradientFlowSettings, deadline: float | None
     ) -> None:
-        self.template, self.data = jax.tree.map(jnp.asarray, network), data
+        self.template, self.data = jax.tree.map(placed, network), data
         self.settings, self.deadline = settings, deadline
         self.step = 0
         self.loss, self.slope = np.inf, np.inf
@@ -177,7 +177,7 @@ class _Descent:
 
     def _flow(self, tell: Callable[[str], None]) -> None:
         settings, now = self.settings, 0.0
-        weights = jnp.asarray(self.weights)
+        weights = placed(self.weights)
         stiff = settings.solver == "stiff"
         each = _steps_per_call(settings, weights.size, self.data.weights.size)
         first = 0.01 * max(1.0, float(np.linalg.norm(weights))) / max(self.slope, 1e-300)

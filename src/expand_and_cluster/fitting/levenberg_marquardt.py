@@ -10,14 +10,13 @@ program for all students (`benchmarks/levenberg_marquardt.py`).
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.fitting.damped_steps import (
     DampedSteps,
@@ -141,9 +140,7 @@ class Descent(StepByStep):
         self._steps = DampedSteps(
             OneLayer(network.activation, settings.ridge),
             parameters,
-            Masks(
-                jnp.asarray(self._present, dtype=np.float64), jnp.asarray(mobile, dtype=np.float64)
-            ),
+            Masks(placed(self._present, dtype=np.float64), placed(mobile, dtype=np.float64)),
             data,
             settings,
             outputs=outputs,

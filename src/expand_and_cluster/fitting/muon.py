@@ -23,6 +23,7 @@ from jaxtyping import Float, Int
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import placed
 from expand_and_cluster.fitting.result import StopReason
 
 Student = TypeVar("Student", Network, ConvNetwork)
@@ -75,7 +76,7 @@ def on_device(
     inputs: Float[np.ndarray, "samples inputs"], targets: Float[np.ndarray, "samples outputs"]
 ) -> MuonData:
     """Pairs for descents, shared by all students."""
-    return MuonData(jnp.asarray(inputs, jnp.float32), jnp.asarray(targets, jnp.float32))
+    return MuonData(placed(inputs, jnp.float32), placed(targets, jnp.float32))
 
 
 class MuonDescent(Generic[Student]):
@@ -110,7 +111,7 @@ class MuonDescent(Generic[Student]):
         self._calls = max(1, samples // (self._rows * call))
         self._batches = min(call, samples // self._rows)
         self._whole = max(1, settings.steps // self._batches) * self._batches
-        self._leaves: Any = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), network)
+        self._leaves: Any = jax.tree.map(lambda leaf: placed(leaf, jnp.float32), network)
         self._state = _rule().init(self._leaves)
         self.loss = float(_loss(self._leaves, data))
         self.step = 0
@@ -133,7 +134,7 @@ class MuonDescent(Generic[Student]):
                     self._leaves,
                     self._state,
                     self._data,
-                    jnp.asarray(rows),
+                    placed(rows),
                     jnp.float32(self.settings.learning_rate),
                     jnp.float32(progress),
                     jnp.float32(pace),

@@ -23,6 +23,7 @@ from jaxtyping import Bool, Float
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.precision import placed
 
 
 class Parameters(NamedTuple):
@@ -94,10 +95,10 @@ def prepare(
     extended = np.concatenate([inputs, ones], axis=1)
     i, j = np.tril_indices(extended.shape[1])
     return Data(
-        jnp.asarray(extended),
-        jnp.asarray(extended[:, i] * extended[:, j]),
-        jnp.asarray((extended if skip else ones).T),
-        jnp.asarray(targets.T),
+        placed(extended),
+        placed(extended[:, i] * extended[:, j]),
+        placed((extended if skip else ones).T),
+        placed(targets.T),
     )
 
 
@@ -110,9 +111,9 @@ def parameters_of(network: Network) -> Parameters:
             [network.skip.weight, (last.bias + network.skip.bias)[:, None]], axis=1
         )
     return Parameters(
-        jnp.asarray(np.concatenate([first.weight, first.bias[:, None]], axis=1)),
-        jnp.asarray(last.weight),
-        jnp.asarray(constants),
+        placed(np.concatenate([first.weight, first.bias[:, None]], axis=1)),
+        placed(last.weight),
+        placed(constants),
     )
 
 

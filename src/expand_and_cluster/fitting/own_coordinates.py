@@ -32,6 +32,7 @@ from jax import Array
 from jaxtyping import Bool, Float, Int
 from scipy.linalg import get_lapack_funcs
 
+from expand_and_cluster.core.precision import placed
 from expand_and_cluster.fitting.projection import ROWS, Frame, Point, features_factor
 
 # Share of a neuron's mean curvature, what is linear included, that is added to all directions of
@@ -154,13 +155,11 @@ class OwnMoments:
             both.append(self._measured(column))
         self._known = [both[place] for place in places]
         self._slopes = jnp.concatenate([self._slopes, slopes[:, anew]], axis=1)[:, places]
-        own = jnp.asarray(np.stack([each.own for each in self._known]))
-        mean = jnp.asarray(np.stack([each.mean for each in self._known]))
+        own = placed(np.stack([each.own for each in self._known]))
+        mean = placed(np.stack([each.mean for each in self._known]))
         if not self._coupled:
             return Moments(own, mean, None)
-        linear = jnp.asarray(
-            np.stack([each.linear for each in self._known if each.linear is not None])
-        )
+        linear = placed(np.stack([each.linear for each in self._known if each.linear is not None]))
         return Moments(own, mean, linear @ _unmatched(point, self._frame))
 
     def _measured(self, slopes: Float[np.ndarray, " samples"]) -> _Measured:
@@ -272,7 +271,7 @@ def own_coordinates(
     if coupling is None:
         # A poor preconditioner, but one with which the step can be tried, and damped more.
         return OwnCoordinates(inverse, outputs, held, None, None)
-    return OwnCoordinates(inverse, outputs, held, seen, jnp.asarray(coupling))
+    return OwnCoordinates(inverse, outputs, held, seen, placed(coupling))
 
 
 @jax.jit

@@ -12,7 +12,7 @@ from jaxtyping import Float, Int
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 
 # Samples in a block: large enough for full-speed products, small enough to add little memory.
 ROWS = 8192
@@ -148,18 +148,18 @@ def frame_of(
     for first in range(0, samples, ROWS):
         white[first : first + ROWS] = extended[first : first + ROWS] @ root
     with double():
-        laid = jnp.asarray(laid_out(extended))
+        laid = placed(laid_out(extended))
         return Frame(
             laid,
-            jnp.asarray(laid_out(white)),
-            jnp.asarray(laid_out(wanted)),
-            jnp.asarray(laid_out(np.full(samples, 1.0 / samples))),
+            placed(laid_out(white)),
+            placed(laid_out(wanted)),
+            placed(laid_out(np.full(samples, 1.0 / samples))),
             laid if skip else laid[:, :, -1:],
-            jnp.asarray(root),
+            placed(root),
             ComparedRows(
-                jnp.asarray(laid_out(mate)),
-                jnp.asarray(laid_out(compared)),
-                jnp.asarray(laid_out(factor)),
+                placed(laid_out(mate)),
+                placed(laid_out(compared)),
+                placed(laid_out(factor)),
             ),
             jnp.asarray(0.0),
         )

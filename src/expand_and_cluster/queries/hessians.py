@@ -65,6 +65,7 @@ def ask_hessians(
 def is_bent(activation: Activation) -> bool:
     """Whether the activation has a second derivative to speak of: relu has none."""
     with double():
-        bend = jax.vmap(jax.grad(jax.grad(activation.function)))(REACH)
-        slope = jax.vmap(jax.grad(activation.function))(REACH)
+        slopes = jax.vmap(jax.grad(activation.function))
+        bends = jax.vmap(jax.grad(jax.grad(activation.function)))
+        slope, bend = jax.jit(lambda reach: (slopes(reach), bends(reach)))(REACH)
     return float(np.abs(bend).mean()) > LEAST_BEND * float(np.abs(slope).mean())

@@ -11,7 +11,7 @@ from jax import Array
 from jaxtyping import Float
 
 from expand_and_cluster.core.activations import Activation
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 
 # Places on a line, in units of the questions' coordinates.
 PLACES = np.array([-2.0, -1.2, -0.7, -0.3, -0.1, 0.1, 0.3, 0.7, 1.2, 2.0])
@@ -40,9 +40,7 @@ def fit_profiles(
         np.meshgrid(np.concatenate([SLOPES, -SLOPES]), OFFSETS, indexing="ij"), axis=-1
     )
     with double():
-        fitted, sizes = _fit(
-            jnp.asarray(profiles), jnp.asarray(starts), jnp.asarray(PLACES), activation
-        )
+        fitted, sizes = _fit(placed(profiles), placed(starts), placed(PLACES), activation)
         found, sizes = np.asarray(fitted), np.asarray(sizes)
     return found[:, 0], found[:, 1], sizes[:, None] * right[:, 0, :]
 

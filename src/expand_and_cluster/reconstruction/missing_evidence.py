@@ -18,6 +18,7 @@ from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting.deep_equations import (
+    DeepData,
     DeepParameters,
     Passed,
     backward,
@@ -85,7 +86,20 @@ def _all_evidence(
     outputs = pairs.double.targets.shape[2]
     blocks, rows = pairs.double.targets.shape[:2]
     count = min(EQUATIONS * weight_count(parameters) // outputs, blocks * rows)
-    whole = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:count], pairs.double)
+    single = _weighed(parameters, pairs.double, activation, count)
+    common, left, parts = _laid_out(*single, leading(pairs.spectrum))
+    return [Evidence(common[0], common[1], common[2], fed, above, left) for fed, above in parts]
+
+
+@partial(jax.jit, static_argnames=("activation", "count"))
+def _weighed(
+    parameters: DeepParameters, data: DeepData, activation: Activation, count: int
+) -> tuple[DeepParameters, Passed, Array, Array]:
+    """The network, what it makes of the first pairs, what it leaves, and how much each counts.
+
+    In single precision, once what is left has been found in double.
+    """
+    whole = jax.tree.map(lambda part: part.reshape(-1, *part.shape[2:])[:count], data)
     through = forward(parameters, all_here(parameters), activation, whole.inputs)
     left = whole.targets - through.values[-1] @ parameters.outputs.T
     weights = cauchy_weights(
@@ -93,9 +107,7 @@ def _all_evidence(
     )[0]
     roots = jnp.sqrt(weights / jnp.sum(weights))
     left = left * roots[:, None]
-    single = jax.tree.map(lambda part: part.astype(jnp.float32), (parameters, through, left, roots))
-    common, left, parts = _laid_out(*single, leading(pairs.spectrum))
-    return [Evidence(common[0], common[1], common[2], fed, above, left) for fed, above in parts]
+    return jax.tree.map(lambda part: part.astype(jnp.float32), (parameters, through, left, roots))
 
 
 @jax.jit

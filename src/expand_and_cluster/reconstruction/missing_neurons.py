@@ -13,6 +13,7 @@ from scipy.optimize import minimize
 
 from expand_and_cluster.core.activation import Activation
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import placed
 from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.deep_pairs import DeepPairs
 from expand_and_cluster.reconstruction.missing_evidence import (
@@ -131,7 +132,7 @@ def _neuron(
 ) -> MissingNeuron:
     """The neuron of a share and a vector, read as the evidence wants it."""
     share, vector = found
-    above = explained(jnp.asarray(vector, jnp.float32), evidence, activation)[1]
+    above = explained(placed(vector, jnp.float32), evidence, activation)[1]
     return MissingNeuron(layer, vector, np.asarray(above, np.float64), share)
 
 
@@ -141,7 +142,7 @@ def _uphill(
     """Where a vector comes to that explains more and more, and what it explains there."""
 
     def loss(vector: np.ndarray) -> tuple[float, np.ndarray]:
-        value, slope = followed(jnp.asarray(vector, jnp.float32), evidence, activation)
+        value, slope = followed(placed(vector, jnp.float32), evidence, activation)
         return float(value), np.asarray(slope, np.float64)
 
     end = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": ITERATIONS})

@@ -29,6 +29,7 @@ from expand_and_cluster.core.layer_blocks import (
     network_of,
 )
 from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.precision import placed
 from expand_and_cluster.reconstruction.consensus import Consensus, Population, find_consensus
 from expand_and_cluster.reconstruction.deep_consensus import close_height, sign_free
 
@@ -138,7 +139,7 @@ def what_is_lost(
     Standard deviation over samples, root mean square over outputs.
     """
     single: Any = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), network)
-    rows = jnp.asarray(inputs, jnp.float32)
+    rows = placed(inputs, jnp.float32)
     blocks, whole = blocks_of(single), _answers(single, rows)
     given = [seen.given for seen in look_at_layers(network, inputs, 1)]
     found = []

@@ -14,6 +14,7 @@ from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_network import ConvNetwork
 from expand_and_cluster.core.errors import InvalidInputError
+from expand_and_cluster.core.precision import placed
 from expand_and_cluster.datasets import Dataset, load
 
 # Standard deviation of the biases of a random network.
@@ -96,13 +97,13 @@ def trained_convolutional(
     network = ConvNetwork.from_arrays(architecture, convolutions, dense, activation)
     rng = np.random.default_rng((seed, 1))
     with jax.enable_x64(False):
-        network = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), network)
+        network = jax.tree.map(lambda leaf: placed(leaf, jnp.float32), network)
         state = optax.adam(learning_rate).init(network)
         rate = jnp.float32(learning_rate)
         for _ in range(steps):
             rows = rng.integers(len(data.train_labels), size=batch_size)
-            images = jnp.asarray(data.train_inputs[rows], jnp.float32)
-            labels = jnp.asarray(data.train_labels[rows], jnp.int32)
+            images = placed(data.train_inputs[rows], jnp.float32)
+            labels = placed(data.train_labels[rows], jnp.int32)
             network, state = _step(network, state, images, labels, rate)
     return jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), network)
 

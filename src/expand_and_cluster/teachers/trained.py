@@ -21,7 +21,7 @@ from expand_and_cluster.core.activations import Activation, resolve
 from expand_and_cluster.core.checkpoint import Checkpoint
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.datasets import Dataset, load
 
 Parameters = list[tuple[Any, Any]]
@@ -137,7 +137,7 @@ def _train(
         state = optax.adam(rate).init(parameters)
         for _ in range(training.epochs):
             rows = rng.permutation(count)[: batch * batches].reshape(batches, batch)
-            chosen = jnp.asarray(rows.astype(np.int32))
+            chosen = placed(rows.astype(np.int32))
             parameters, state, loss = _epoch(
                 parameters, state, images, validation, chosen, rate, activation
             )
@@ -196,8 +196,8 @@ def _glorot_uniform(sizes: tuple[int, ...], rng: np.random.Generator) -> Paramet
 
 
 def _part(data: Dataset, rows: np.ndarray) -> Data:
-    inputs = jnp.asarray(data.train_inputs[rows].astype(np.float32))
-    return inputs, jnp.asarray(data.train_labels[rows].astype(np.int32))
+    inputs = placed(data.train_inputs[rows].astype(np.float32))
+    return inputs, placed(data.train_labels[rows].astype(np.int32))
 
 
 def _fingerprint(data: Dataset, activation: Activation, settings: dict[str, Any]) -> str:

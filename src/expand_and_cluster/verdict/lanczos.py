@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import eigh_tridiagonal
 
 from expand_and_cluster.core.network import Network
-from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.precision import double, placed
 from expand_and_cluster.fitting.conjugate_gradients import (
     Curvature,
     blocks_at,
@@ -111,7 +111,7 @@ def _spectrum(
     """Extreme eigenvalues, diagonal of the preconditioner's inverse, moments of the features."""
     neurons = network.hidden_widths[0]
     with double():
-        vectors = jnp.asarray(network.input_vectors)
+        vectors = placed(network.input_vectors)
         point = evaluate(vectors, jnp.ones(neurons), frame, network.activation)
         curvature, blocks = curvature_at(point, frame, dtype), blocks_at(point, frame, dtype)
         free = jnp.zeros((0, neurons, frame.root.shape[1]), dtype)
@@ -156,7 +156,7 @@ def _extremes(
     basis[0] = first / np.linalg.norm(first)
     diagonal, beside = np.zeros(most), np.zeros(most)
     for k in range(most):
-        move = jnp.asarray(basis[k].reshape(shape), half.dtype)
+        move = placed(basis[k].reshape(shape), half.dtype)
         image = np.asarray(_apply(curvature, half, free, move), dtype=np.float64).ravel()
         if not np.all(np.isfinite(image)):
             return 0.0, 1.0
