@@ -38,7 +38,11 @@ lint: $(VENV)/test.stamp
 types: $(VENV)/test.stamp
 	PYRIGHT_PYTHON_IGNORE_WARNINGS=1 $(BIN)/pyright --pythonpath $(BIN)/python
 
-# Each process begins with its share of the files: what is compiled for a test serves the next.
+# Each process begins with its share of the files: what is compiled for a test serves the next, and
+# what takes long is kept for the other processes and for the next run. With a size, JAX locks it.
+pytest: export JAX_COMPILATION_CACHE_DIR := $(abspath $(VENV))/programs
+pytest: export JAX_COMPILATION_CACHE_MAX_SIZE := 1000000000
+pytest: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0.2
 # After lint and types even under `make -j`: theirs are the quicker answers.
 pytest: $(VENV)/test.stamp | lint types
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(PYTEST_ARGS)

@@ -143,7 +143,7 @@ def _completed(search: Search, job: Job) -> Completed | None:
         bench, held_out = search.judging_bench(), search.outcome.held_out
         found = Completed(rebuilt, bench, held_out, prepared.standard)
         if search.settings.given and not rebuilt.exact:
-            return with_rare_inputs(found, prepared, request.progress)
+            return with_rare_inputs(found, prepared, job)
         return found
     spare = rebuilt.exact and not search.is_held(rebuilt.network, search.judging_bench())
     whole = prepare(answers.whole, request.seed, job.reader)

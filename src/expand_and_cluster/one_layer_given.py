@@ -6,7 +6,6 @@ import numpy as np
 
 from expand_and_cluster.core.activation import centred
 from expand_and_cluster.core.held import hold
-from expand_and_cluster.core.progress import Reporter
 from expand_and_cluster.preparation import Job, Prepared, prepare
 from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
 from expand_and_cluster.queries.pairs import QueryPairs
@@ -24,7 +23,8 @@ from expand_and_cluster.students.training import NARROW, default_fit
 # Pairs from which on students see batches, and are merged into one.
 MANY = 20_000
 # Shares of the time after which a search among common pairs ends, for all others to be explained,
-# and after which that ends, for weights of rare inputs to be solved for.
+# and after which that, or a search among all pairs, ends, for weights of rare inputs to be solved
+# for.
 SHARE_COMMON, SHARE_ALL = 0.65, 0.95
 # Error of the outputs, in units of their spread, at which such a search ends: all others are
 # explained by steps that move every weight, and come to rounding then.
@@ -56,7 +56,10 @@ def common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
 
 def search_deadline(job: Job) -> float | None:
     """`time.monotonic()` after which a search ends."""
-    return job.deadline if job.answers.common is None else _after(SHARE_COMMON, job)
+    if job.answers.common is not None:
+        return _after(SHARE_COMMON, job)
+    given = has_many_pairs(job.request) and by_first_order(job.request)
+    return _after(SHARE_ALL, job) if given else job.deadline
 
 
 def _after(share: float, job: Job) -> float | None:
@@ -105,7 +108,7 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
         skip_left=0.0 if network.skip is None else rebuilt.skip_left,
     )
     found = Completed(final, bench, float(np.mean(missed**2)), whole.standard)
-    found = with_rare_inputs(found, whole, request.progress)
+    found = with_rare_inputs(found, whole, job)
     network = found.rebuilt.network
     polished = bench.as_candidate(network)
     polished = dataclasses.replace(polished, loss=whole_error(bench, polished))
@@ -119,7 +122,7 @@ def extended(rebuilt: Rebuilt, job: Job) -> Completed:
     )
 
 
-def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> Completed:
+def with_rare_inputs(found: Completed, prepared: Prepared, job: Job) -> Completed:
     """The same with small weights of inputs that too few pairs show, or that have none yet.
 
     The pairs that were held out, and judged by before, are seen too.
@@ -127,7 +130,7 @@ def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> 
     Args:
         found: A network over all inputs.
         prepared: The pairs.
-        report: Receives progress.
+        job: The recovery.
     """
     network = found.rebuilt.network
     everything = prepared.training.joined(prepared.held_out)
@@ -136,7 +139,7 @@ def with_rare_inputs(found: Completed, prepared: Prepared, report: Reporter) -> 
         return dataclasses.replace(found, rare=untold) if untold.any() else found
     rare = rare_inputs(everything.shown, network.hidden_widths[0], network.output_size)
     asked = rare | untold
-    explained = with_least_weights(network, everything, asked, report)
+    explained = with_least_weights(network, everything, asked, job.request.progress, job.deadline)
     if explained is network:
         # Too many, where time was up.
         rare = asked

@@ -75,7 +75,8 @@ def recover(
         min_cluster_fraction: Share of the students that a cluster must hold (paper: gamma);
             None means 0.5. None with several hidden layers, where two students are enough.
         max_cluster_angle: Largest median angle within a cluster in radians (paper: beta); None
-            means pi / 12, and pi / 6 for one hidden layer from many given pairs.
+            means pi / 12, and pi / 6 for one hidden layer from 20,000 given pairs or more whose
+            students train by Adam.
         outputs: What the outputs are: "logits", "probabilities" (a softmax, or in one column the
             probability of one class of two) or "log_probabilities". Of probabilities, logits are
             recovered up to a number for each input that all share: output weights and biases sum

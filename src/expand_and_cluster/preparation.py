@@ -73,6 +73,7 @@ class Job:
             "outputs": request.outputs,
             "noise_given": request.noise,
             "max_queries": request.max_queries,
+            "time_budget": request.time_budget,
             "held_out_fraction": HELD_OUT,
             "rows_set_aside": self.prepared.set_aside,
             **self.answers.notes,

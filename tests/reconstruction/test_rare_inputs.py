@@ -1,5 +1,7 @@
 """Inputs that hardly any pair shows: their weights are the smallest that explain these pairs."""
 
+import time
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize
@@ -205,6 +207,16 @@ def test_pairs_are_explained_without_a_matrix_of_equations(monkeypatch: pytest.M
     found = with_least_weights(disturbed(teacher), data, mask())
     np.testing.assert_allclose(found(data.inputs), data.targets, atol=1e-10)
     np.testing.assert_allclose(found.layers[0].weight, exact.layers[0].weight, atol=1e-6)
+
+
+@pytest.mark.parametrize("past", [False, True])
+def test_no_step_begins_after_the_first_when_time_is_up(past: bool):
+    teacher = a_network((7, 6, 3), "tanh", 11)
+    data, steps = some_data(teacher), []
+    deadline = time.monotonic() - 1.0 if past else None
+    with_least_weights(disturbed(teacher), data, mask(), steps.append, deadline)
+    # The last report is of what the last step left.
+    assert (len(steps) == 2) == past
 
 
 def test_as_many_inputs_are_left_for_small_weights_as_can_be_solved_for(

@@ -150,7 +150,7 @@ def test_what_two_students_share_is_filled_up_from_both():
     assert len(found[0].consensus.candidates) == 1
     assert len(found[0].vectors) == 2
     np.testing.assert_array_equal(found[0].vectors[1], [0.0, 2.0, 0.0])
-    assert list(starts(population, fit, students.activation, settings, equations=5)) == []
+    assert list(starts(population, fit, students.activation, settings, equations=3)) == []
     # Where pairs determine no more, nothing fills up what two agree on.
     one = found[0].vectors.shape[1] + students.output_size
     least = next(starts(population, fit, students.activation, settings, equations=one))

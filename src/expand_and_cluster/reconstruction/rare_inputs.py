@@ -17,6 +17,7 @@ from jaxtyping import Bool, Float
 from scipy.linalg import cho_factor, cho_solve
 from scipy.sparse.linalg import lsmr
 
+from expand_and_cluster.core.deadline import is_over
 from expand_and_cluster.core.held import hold
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress, Reporter, silent
@@ -80,6 +81,7 @@ def with_least_weights(
     data: TrainingData,
     rare: Bool[np.ndarray, " inputs"],
     report: Reporter = silent,
+    deadline: float | None = None,
 ) -> Network:
     """The network with the smallest weights of rare inputs that explain the pairs that show them.
 
@@ -88,6 +90,7 @@ def with_least_weights(
         data: All pairs.
         rare: Which inputs are rare.
         report: Receives progress.
+        deadline: `time.monotonic()` after which no step begins but the first.
 
     Returns:
         `network` itself where no pair shows a rare input, all do or too many, where all
@@ -105,7 +108,7 @@ def with_least_weights(
         return network
     error = np.mean((network(data.inputs) - data.targets) ** 2, axis=1)
     noise = float(np.mean(error[~shown.rows]))
-    found, loss = _descend(network, shown, noise, report)
+    found, loss = _descend(network, shown, noise, report, deadline)
     return found if loss <= max(float(np.mean(error[shown.rows])), noise) else network
 
 
@@ -167,7 +170,7 @@ class _Shown:
 
 
 def _descend(
-    network: Network, shown: _Shown, noise: float, report: Reporter
+    network: Network, shown: _Shown, noise: float, report: Reporter, deadline: float | None
 ) -> tuple[Network, float]:
     """Gauss-Newton from weights of zero.
 
@@ -195,7 +198,7 @@ def _descend(
     least = GAIN if _written_out(shown.targets.size, weights.size) else ROUGH_GAIN
     for step in range(STEPS):
         report(Progress("explain rare inputs", step, STEPS, np.array([np.sqrt(loss)])))
-        if loss <= noise:
+        if loss <= noise or (step > 0 and is_over(deadline)):
             break
         left = shown.targets - inside.outputs
         goal = _smallest(inside.slopes[0], shown.offsets, weights, left, max(loss, noise) / spread)

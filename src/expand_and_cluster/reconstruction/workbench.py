@@ -198,21 +198,21 @@ class Workbench:
         self,
         network: Network,
         present: Bool[np.ndarray, " neurons"],
-        weights: Float[np.ndarray, " samples"] | None = None,
+        counts: Float[np.ndarray, " samples"] | None = None,
     ) -> Candidate:
         """The network with least-squares output weights, bias and skip.
 
         Args:
             network: Padded network.
             present: Which of its neurons take part.
-            weights: By how much each sample counts; None for all alike. All count alike in the
+            counts: By how much each sample counts; None for all alike. All count alike in the
                 candidate's error.
         """
         design, scale = self.design(network, present)
-        if weights is None:
+        if counts is None:
             scaled = _least_squares(design, self._targets)
         else:
-            root = np.sqrt(weights)[:, None]
+            root = np.sqrt(counts)[:, None]
             scaled = _least_squares(root * design, root * self._targets)
         solution = scaled / scale[:, None]
         weights = np.zeros((self._targets.shape[1], len(present)))
@@ -361,7 +361,7 @@ class Workbench:
 def _least_squares(
     design: Float[np.ndarray, "samples features"], targets: Float[np.ndarray, "samples outputs"]
 ) -> Float[np.ndarray, "features outputs"]:
-    """Least squares of a design with columns of equal length."""
+    """Least squares of a design with columns of about equal length."""
     if design.size <= MOST_FACTORED:
         return np.linalg.lstsq(design, targets, rcond=1e-14)[0]
     gram = design.T @ design
