@@ -40,6 +40,8 @@ types: $(VENV)/test.stamp
 
 # Each process begins with its share of the files: what is compiled for a test serves the next, and
 # what takes long is kept for the other processes and for the next run. With a size, JAX locks it.
+# NumPy's products take one thread: those of two processes wait for each other on the same cores.
+pytest: export OPENBLAS_NUM_THREADS := 1
 pytest: export JAX_COMPILATION_CACHE_DIR := $(abspath $(VENV))/programs
 pytest: export JAX_COMPILATION_CACHE_MAX_SIZE := 1000000000
 pytest: export JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS := 0.2

@@ -6,7 +6,7 @@ from tests.reconstruction.test_missing_neurons import a_network
 
 import expand_and_cluster as eac
 from expand_and_cluster import one_layer, one_layer_given
-from expand_and_cluster.reconstruction import rare_inputs
+from expand_and_cluster.reconstruction import extension, rare_inputs
 
 RARE, SHOWN = 4, 40
 
@@ -53,6 +53,8 @@ def test_students_see_common_inputs_and_all_others_are_told_afterwards(
 ):
     monkeypatch.setattr(one_layer_given, "MANY", 1000)
     monkeypatch.setattr(one_layer, "STEPS_GIVEN", 4000)
+    # One level; `test_extension` has several.
+    monkeypatch.setattr(extension, "FALL", 0.02)
     teacher = a_network((9, 4, 3), "softplus", 1)
     rng = np.random.default_rng(0)
     inputs = np.concatenate([rng.normal(size=(3000, 5)), np.full((3000, 4), 0.3)], axis=1)

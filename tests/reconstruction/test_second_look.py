@@ -62,7 +62,10 @@ def test_where_time_is_over_the_best_so_far_counts(monkeypatch: pytest.MonkeyPat
     assert found.loss < 1e-20 < start.loss
 
 
-def test_noise_is_no_missing_neuron():
+def test_noise_is_no_missing_neuron(monkeypatch: pytest.MonkeyPatch):
+    # That it is none shows soon.
+    monkeypatch.setattr(second_look, "FEW", 8)
+    monkeypatch.setattr(second_look, "MANY", 30)
     noise = 0.1 * np.random.default_rng(1).standard_normal((len(ROWS), 1))
     table = DeepBench(TrainingData(ROWS, TEACHER(ROWS) + noise))
     start = table.polish(table.score(TEACHER), steps=30)
@@ -99,8 +102,6 @@ def test_a_neuron_is_put_in_beside_the_others():
 
 
 def test_a_network_that_is_too_large_is_left_alone(monkeypatch: pytest.MonkeyPatch):
-    from expand_and_cluster.reconstruction import second_look
-
     monkeypatch.setattr(second_look, "MOST_ENTRIES", 10)
     table = bench()
     start = lacking(table, 1, 0)
