@@ -11,6 +11,7 @@ from expand_and_cluster.reconstruction import extension, rare_inputs
 RARE, SHOWN = 4, 40
 
 
+@pytest.mark.slow
 def test_weights_of_an_input_that_few_pairs_show_are_small(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(one_layer_given, "MANY", 1000)
     monkeypatch.setattr(one_layer, "STEPS_GIVEN", 2000)
