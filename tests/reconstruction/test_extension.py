@@ -115,3 +115,19 @@ def test_signs_that_common_pairs_do_not_tell_are_told_by_more_of_them():
     assert found.skip is None
     shown = INPUTS[:, 9] == USUAL
     np.testing.assert_allclose(found(INPUTS[shown]), source(INPUTS[shown]), atol=1e-8)
+
+
+def test_signs_are_told_by_common_inputs_where_those_of_others_are_wrong():
+    """What the affine map has of seldom shown inputs rests at their usual values."""
+    _, source, known = begun("softplus", skip=True)
+    flipped = flip_neurons(known, np.array([True, False, True, False, False]))
+    assert flipped.skip is not None
+    wrong = flipped.skip.weight.copy()
+    wrong[:, 8] += np.random.default_rng(4).normal(size=4)
+    # The same where the input is at its usual value.
+    bias = flipped.skip.bias - USUAL * (wrong - flipped.skip.weight)[:, 8]
+    common = Shown(INPUTS).by(COMMON_LEAST)
+    found = extension._without_skip(flipped.replace(skip=Layer(wrong, bias)), common)
+    assert found.skip is None
+    shown = np.all(INPUTS[:, 6:] == USUAL, axis=1)
+    np.testing.assert_allclose(found(INPUTS[shown]), source(INPUTS[shown]), atol=1e-12)

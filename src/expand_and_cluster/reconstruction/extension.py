@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from expand_and_cluster.core.deadline import is_over
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.fitting.gauss_newton import GaussNewtonSettings
 from expand_and_cluster.queries.common_pairs import CommonPairs, Shown
 from expand_and_cluster.reconstruction.candidate import Candidate
@@ -21,7 +21,7 @@ from expand_and_cluster.reconstruction.ordinary import ordinary_error, whole_err
 from expand_and_cluster.reconstruction.prune import Removal
 from expand_and_cluster.reconstruction.rare_inputs import least_shown
 from expand_and_cluster.reconstruction.shedding import finish_shedding
-from expand_and_cluster.reconstruction.signs import folded, resolve_signs
+from expand_and_cluster.reconstruction.signs import flip_neurons, folded, wrong_signs
 from expand_and_cluster.reconstruction.workbench import Workbench
 
 # From one level to the next inputs are let in that this share as many pairs show at least: three
@@ -58,9 +58,10 @@ def extend(bench: Workbench, network: Network, least: int) -> tuple[Network, tup
     removals: tuple[Removal, ...] = ()
     shown = bench.training.shown
     levels = list(_levels(shown, least, least_shown(shown, network)))
+    common = shown.by(least)
     for level in levels:
         # Signs that common pairs did not tell may be told by more of them.
-        network = _without_skip(network)
+        network = _without_skip(network, common)
         if is_over(bench.deadline):
             break
         part = bench.of_common(level, skip=network.skip is not None)
@@ -85,15 +86,27 @@ def _levels(shown: Shown, least: int, rarest: int) -> Iterator[CommonPairs]:
         known = count
 
 
-def _without_skip(network: Network) -> Network:
-    """The network with the signs that make its affine map vanish; itself if there are none."""
+def _without_skip(network: Network, common: CommonPairs) -> Network:
+    """The network with the signs that make its affine map vanish; itself if there are none.
+
+    Told by the weights of common inputs. What the map has of others, which steps leave wrong, rests
+    at their usual values, for the next steps to tell.
+    """
     if network.skip is None:
         return network
-    tolerance = LEFT * float(np.abs(network.skip.weight).max())
-    flipped, left = resolve_signs(network, tolerance=tolerance)
-    if left > tolerance:
+    part = common.restrict(network)
+    assert part.skip is not None
+    tolerance = LEFT * float(np.abs(part.skip.weight).max())
+    chosen = wrong_signs(part, tolerance)
+    left, flipped = flip_neurons(part, chosen).skip, flip_neurons(network, chosen)
+    assert left is not None
+    if np.abs(left.weight).max() > tolerance:
         return network
-    return folded(flipped)
+    assert flipped.skip is not None
+    others = ~common.inputs
+    rest = flipped.skip.weight[:, others] @ common.usual[others]
+    skip = Layer(flipped.skip.weight, flipped.skip.bias + rest)
+    return folded(flipped.replace(skip=skip))
 
 
 def _explain(

@@ -52,6 +52,14 @@ def resolve_signs(network: Network, *, tolerance: float) -> tuple[Network, float
     """
     if network.skip is None:
         return network, 0.0
+    flipped = flip_neurons(network, wrong_signs(network, tolerance))
+    assert flipped.skip is not None
+    return flipped, float(np.abs(flipped.skip.weight).max())
+
+
+def wrong_signs(network: Network, tolerance: float) -> Bool[np.ndarray, " neurons"]:
+    """The neurons to flip of a network with a skip, so that as little as can be is left of it."""
+    assert network.skip is not None
     first, last = network.layers
     width = first.weight.shape[0]
     rules = network.activation.flips(width)
@@ -66,9 +74,7 @@ def resolve_signs(network: Network, *, tolerance: float) -> tuple[Network, float
     if len(able):
         within = tolerance * np.sqrt(len(wanted))
         chosen[able] = choose_signs(np.stack(columns, axis=1), wanted, within).chosen
-    flipped = flip_neurons(network, chosen)
-    assert flipped.skip is not None
-    return flipped, float(np.abs(flipped.skip.weight).max())
+    return chosen
 
 
 def folded(network: Network) -> Network:
