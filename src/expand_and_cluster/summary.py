@@ -200,8 +200,8 @@ def says_rare(rare: np.ndarray | None) -> tuple[str, ...]:
     if rare is None or not rare.any():
         return ()
     return (
-        f"{np.sum(rare)} inputs are shown by too few pairs to tell their weights: of those that "
-        "explain the pairs, small ones are taken",
+        f"{np.sum(rare)} inputs are shown by too few pairs to tell their weights: they have small "
+        "ones that explain the pairs, or none",
     )
 
 
