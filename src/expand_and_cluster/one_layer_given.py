@@ -41,12 +41,17 @@ def by_first_order(request: Request) -> bool:
     return (request.fit or default_fit(request.input_size, request.width or NARROW)) == "adam"
 
 
+def sees_batches(request: Request) -> bool:
+    """Whether many given pairs are seen in batches, by students of first-order steps."""
+    return has_many_pairs(request) and by_first_order(request)
+
+
 def common_pairs(request: Request, pairs: QueryPairs) -> CommonPairs | None:
     """Those that students see alone, all others to be explained afterwards; None for all.
 
     Not where neurons have kinks: those that few pairs are beyond need all of them.
     """
-    if not (has_many_pairs(request) and by_first_order(request)):
+    if not sees_batches(request):
         return None
     activation = request.activation
     if activation is None or activation.kinds or has_kink(activation):
@@ -58,8 +63,7 @@ def search_deadline(job: Job) -> float | None:
     """`time.monotonic()` after which a search ends."""
     if job.answers.common is not None:
         return _after(SHARE_COMMON, job)
-    given = has_many_pairs(job.request) and by_first_order(job.request)
-    return _after(SHARE_ALL, job) if given else job.deadline
+    return _after(SHARE_ALL, job) if sees_batches(job.request) else job.deadline
 
 
 def _after(share: float, job: Job) -> float | None:
@@ -140,9 +144,7 @@ def with_rare_inputs(found: Completed, prepared: Prepared, job: Job) -> Complete
     rare = rare_inputs(everything.shown, network.hidden_widths[0], network.output_size)
     asked = rare | untold
     explained = with_least_weights(network, everything, asked, job.request.progress, job.deadline)
-    if explained is network:
-        # Too many, where time was up.
-        rare = asked
-    rebuilt = dataclasses.replace(found.rebuilt, network=explained)
     seen = explained is not network
-    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare, seen=seen)
+    rebuilt = dataclasses.replace(found.rebuilt, network=explained)
+    # Inputs without weights stay so where they are too many, as when time was up.
+    return dataclasses.replace(found, rebuilt=rebuilt, rare=rare if seen else asked, seen=seen)

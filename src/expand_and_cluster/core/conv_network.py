@@ -5,18 +5,18 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import equinox as eqx
-import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jaxtyping import Float
 from numpy.typing import ArrayLike
 
 from expand_and_cluster.core.activations import Activation, resolve
+from expand_and_cluster.core.chunks import in_chunks
 from expand_and_cluster.core.conv_geometry import Convolutional
 from expand_and_cluster.core.conv_layer import ConvLayer, features
 from expand_and_cluster.core.errors import InvalidInputError
 from expand_and_cluster.core.network import Layer, affine_arrays
-from expand_and_cluster.core.precision import double, placed
+from expand_and_cluster.core.precision import double
 
 # Images in one compiled call, and in one of few.
 CHUNK = 512
@@ -105,7 +105,7 @@ class ConvNetwork(eqx.Module):
                 f"inputs must be (samples, {self.input_size}), got {rows.shape}."
             )
         with double():
-            return in_chunks(lambda part: _outputs(self, part), rows)
+            return in_chunks(lambda part: _outputs(self, part), rows, FEW, CHUNK)
 
     def apply(self, inputs: Float[Array, "samples inputs"]) -> Float[Array, "samples outputs"]:
         """Outputs as a pure JAX function for use in compiled programs."""
@@ -153,23 +153,6 @@ class ConvNetwork(eqx.Module):
     def replace(self, **changes: Any) -> "ConvNetwork":
         """A copy with some fields replaced."""
         return dataclasses.replace(self, **changes)
-
-
-def in_chunks(function: Callable[[Array], Array], rows: np.ndarray) -> np.ndarray:
-    """A compiled function of many rows, some at a time, in shapes that come back.
-
-    Chunks are filled up to one of two sizes, so that a function is compiled twice at most.
-    """
-    parts = []
-    for start in range(0, len(rows), CHUNK):
-        part = rows[start : start + CHUNK]
-        size = FEW if len(part) <= FEW else CHUNK
-        filled = np.zeros((size, *part.shape[1:]))
-        filled[: len(part)] = part
-        parts.append(np.asarray(function(placed(filled)))[: len(part)])
-    if not parts:
-        return np.asarray(function(jnp.zeros((FEW, *rows.shape[1:]))))[:0]
-    return np.concatenate(parts)
 
 
 @eqx.filter_jit

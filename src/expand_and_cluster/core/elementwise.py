@@ -1,28 +1,23 @@
 """Functions of NumPy numbers in double precision, without a compiled program for every shape."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
 from jax import Array
 
+from expand_and_cluster.core.chunks import in_chunks
 from expand_and_cluster.core.precision import double
 
-# Numbers go through one of two programs, in blocks of so many: compiling one takes as long as
-# millions of values.
-FEW, MANY = 1 << 12, 1 << 16
+# Numbers in one compiled call, and in one of few: compiling takes as long as millions of values.
+MANY, FEW = 1 << 16, 1 << 12
 
 
 def elementwise(function: Callable[[Array], Array], numbers: np.ndarray) -> np.ndarray:
     """An elementwise function, written with `jax.numpy`, of numbers of any shape."""
-    flat = np.ascontiguousarray(numbers, dtype=np.float64).ravel()
-    found = np.empty_like(flat)
     with double():
-        for first in range(0, flat.size, MANY):
-            part = flat[first : first + MANY]
-            size = FEW if part.size <= FEW else MANY
-            filled = part if part.size == size else np.pad(part, (0, size - part.size))
-            found[first : first + part.size] = np.asarray(_compiled(filled, function))[: part.size]
+        found = in_chunks(partial(_compiled, function=function), np.ravel(numbers), FEW, MANY)
     return found.reshape(np.shape(numbers))
 
 
