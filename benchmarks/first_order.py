@@ -115,6 +115,7 @@ def ours(task: Problem) -> Callable[[], np.ndarray]:
         target=jnp.float32(0),
         patience=far,
         smallest_scale=jnp.float32(0),
+        weight_decay=jnp.float32(0),
     )
     state = start(jax.tree.map(jnp.asarray, task.students), data, knobs, plan, 2)
     order, until = jnp.asarray(task.order[None]), jnp.int32(task.batches)

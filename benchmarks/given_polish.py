@@ -22,7 +22,7 @@ from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.datasets.loading import load
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
-from expand_and_cluster.fitting.own_coordinates import OwnMoments
+from expand_and_cluster.fitting.own_moments import OwnMoments
 from expand_and_cluster.fitting.projection import Frame, evaluate, frame_of
 from expand_and_cluster.students.standardisation import UNSTRETCHED, Standardisation
 from expand_and_cluster.teachers.trained import trained

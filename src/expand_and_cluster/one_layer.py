@@ -30,6 +30,7 @@ from expand_and_cluster.reconstruction.completion import Completed, Differences,
 from expand_and_cluster.reconstruction.search import Search
 from expand_and_cluster.reconstruction.starts import WIDE, SearchSettings
 from expand_and_cluster.recovery import ExpansionCurve, Recovery
+from expand_and_cluster.students.initial import LENGTH
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.students.training import TrainingData, default_fit
 from expand_and_cluster.summary import summarise
@@ -46,6 +47,10 @@ RATE_WITHIN = 1e-2
 # 784-64-10 it then holds nearly all neurons (benchmarks/given_students.py).
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
 STEPS_GIVEN, SHARE_GIVEN = 240_000, 0.3
+# Length of their first input vectors, and decay of weights. Images hardly vary along most
+# directions: what a student begins with there stays, or grows, and explains pairs that it has seen
+# and no others, unless weights that nothing asks for decay (benchmarks/given_students.py).
+LENGTH_GIVEN, DECAY_GIVEN = 1.0, 0.25
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
@@ -107,12 +112,14 @@ def _settings(job: Job, width: int) -> SearchSettings:
     by_size = "adam" if job.answers.common is not None else default_fit(inputs, width)
     method = request.fit or by_size
     steps = rate = batch = share = None
+    length, decay = LENGTH, 0.0
     given = has_many_pairs(request) and method == "adam"
     if job.answers.subspace is not None and method == "adam":
         steps = int(np.clip(STEPS_PER_DIRECTION * inputs, *STEPS_WITHIN))
         rate = RATE_WITHIN
     elif given:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
+        length, decay = LENGTH_GIVEN, DECAY_GIVEN
         steps, share = STEPS_GIVEN, None if job.deadline is None else SHARE_GIVEN
     return SearchSettings(
         width=width,
@@ -127,6 +134,8 @@ def _settings(job: Job, width: int) -> SearchSettings:
         share=share,
         learning_rate=rate,
         batch_size=batch,
+        weight_decay=decay,
+        length=length,
         given=given,
     )
 

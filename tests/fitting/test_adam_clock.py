@@ -11,7 +11,7 @@ def test_the_clock_moves_the_schedule_to_its_end(monkeypatch):
     monkeypatch.setattr(adam_clock.time, "monotonic", lambda: now)
     clock = adam_clock.Clock(50.0, deadline=140.0)
     plan = Plan(batches=10, rows=64, schedule="cosine", factor=0.5)
-    knobs = Knobs(*map(jnp.float32, (1e-3, 0.0, 0, 0.0, 1 << 20, 1 << 20, 0.0, 100, 1e-4)))
+    knobs = Knobs(*map(jnp.float32, (1e-3, 0.0, 0, 0.0, 1 << 20, 1 << 20, 0.0, 100, 1e-4, 0.0)))
     now = 110.0  # ten seconds went by in compiling
     clock.record(1)
     assert clock.moved(knobs, plan) is knobs

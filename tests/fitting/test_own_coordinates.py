@@ -10,6 +10,7 @@ from expand_and_cluster.core.activations import resolve
 from expand_and_cluster.core.network import Layer
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.fitting import own_coordinates as own_coordinates_module
+from expand_and_cluster.fitting import own_moments
 from expand_and_cluster.fitting.conjugate_gradients import (
     blocks_at,
     curvature_at,
@@ -17,7 +18,8 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     product,
 )
 from expand_and_cluster.fitting.gauss_newton import GaussNewton, GaussNewtonSettings
-from expand_and_cluster.fitting.own_coordinates import FLOOR, OwnMoments, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import FLOOR, own_coordinates
+from expand_and_cluster.fitting.own_moments import OwnMoments
 from expand_and_cluster.fitting.projection import evaluate, frame_of, slopes_gradient
 
 
@@ -135,7 +137,7 @@ def test_the_split_matrix_is_inverted(damping):
 
 
 def test_neurons_are_taken_by_themselves_where_coupling_them_would_be_too_large(monkeypatch):
-    monkeypatch.setattr(own_coordinates_module, "MOST_COUPLED", 38)
+    monkeypatch.setattr(own_moments, "MOST_COUPLED", 38)
     with double():
         frame, point = laid_out(saturated(width=1))
         curvature, moments, within = preconditioner(frame, point, 1e-8)

@@ -7,7 +7,7 @@ from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.progress import Progress
-from expand_and_cluster.reconstruction import workbench
+from expand_and_cluster.reconstruction import least_squares, workbench
 from expand_and_cluster.reconstruction.ordinary import ordinary_error, without_far
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
@@ -276,7 +276,7 @@ def test_least_squares_of_large_designs_are_those_of_small_ones(skip, monkeypatc
     bench = bench_for(source, skip=skip)
     wanted = bench.start(rough(source), 6)
     exact = bench.start(source.input_vectors, 6)
-    monkeypatch.setattr(workbench, "MOST_FACTORED", 0)
+    monkeypatch.setattr(least_squares, "MOST_FACTORED", 0)
     monkeypatch.setattr(workbench, "ROWS", 64)
     found = bench.start(rough(source), 6)
     assert found.loss == pytest.approx(wanted.loss, rel=1e-10)

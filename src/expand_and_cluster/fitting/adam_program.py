@@ -49,6 +49,7 @@ class Knobs(NamedTuple):
         target: Mean squared error at which a student is done.
         patience: Epochs without a fall of the loss that make a plateau.
         smallest_scale: Share of the learning rate below which a student is done.
+        weight_decay: Share of every weight that is lost for each unit of learning rate.
     """
 
     learning_rate: Float[Array, ""]
@@ -60,6 +61,7 @@ class Knobs(NamedTuple):
     target: Float[Array, ""]
     patience: Int[Array, ""]
     smallest_scale: Float[Array, ""]
+    weight_decay: Float[Array, ""]
 
 
 class State(NamedTuple):
@@ -164,7 +166,9 @@ def advance(
             losses, gradients = errors_and_gradients(inner.students, inputs[rows], targets[rows])
             directions, moments = jax.vmap(_adam.update)(gradients, inner.moments)
             rates = jnp.where(state.codes == RUNNING, _rates(inner.step, state, knobs, plan), 0.0)
-            students = jax.vmap(_moved)(inner.students, directions, rates)
+            # Falls with the learning rate: weights are not held back in the end.
+            lost = knobs.weight_decay * rates / knobs.learning_rate
+            students = jax.vmap(_moved)(inner.students, directions, rates, lost)
             return _Inner(inner.step + 1, students, moments, inner.total + losses)
 
         inner = jax.lax.while_loop(
@@ -192,8 +196,12 @@ class _Inner(NamedTuple):
     total: Float[Array, " students"]
 
 
-def _moved(network: Network, direction: Network, rate: Array) -> Network:
-    return jax.tree.map(lambda weight, step: weight - rate * step, network, direction)
+def _moved(network: Network, direction: Network, rate: Array, lost: Array) -> Network:
+    def moved(weight: Array, step: Array) -> Array:
+        is_bias = weight.ndim == 1
+        return weight - rate * (step if is_bias else step + lost * weight)
+
+    return jax.tree.map(moved, network, direction)
 
 
 def _rates(

@@ -61,6 +61,9 @@ class AdamSettings:
             this share of the first.
         target: Mean squared error at which a student is done. Float32 rarely reaches less
             than 1e-12.
+        weight_decay: Share of every weight, biases excepted, that is lost for each unit of learning
+            rate, beside Adam's step (Loshchilov & Hutter 2019); it falls as the learning rate does.
+            Students that could explain their pairs in many ways then find the teacher's way sooner.
         keep: Which weights are a student's result: "best" are those of its lowest loss, "last" the
             last ones, where what it begins with is good and has to get worse first.
     """
@@ -75,6 +78,7 @@ class AdamSettings:
     factor: float = 0.5
     smallest_scale: float = 1e-4
     target: float = 0.0
+    weight_decay: float = 0.0
     keep: Literal["best", "last"] = "best"
 
 
@@ -142,6 +146,7 @@ def fit_adam(
             jnp.float32(settings.target),
             jnp.int32(settings.patience),
             jnp.float32(settings.smallest_scale),
+            jnp.float32(settings.weight_decay),
         )
         first = jax.tree.map(lambda leaf: placed(leaf, jnp.float32), students)
         state = start(first, data, knobs, plan, EVALUATIONS + 1)
@@ -244,5 +249,7 @@ def _check(settings: AdamSettings) -> None:
         value = getattr(settings, name)
         if value is not None and not value > 0:
             raise InvalidInputError(f"{name} must be positive, got {value}.")
+    if not settings.weight_decay >= 0:
+        raise InvalidInputError(f"weight_decay must not be negative, got {settings.weight_decay}.")
     if not 0 < settings.factor < 1:
         raise InvalidInputError(f"factor must be between 0 and 1, got {settings.factor}.")

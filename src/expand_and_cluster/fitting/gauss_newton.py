@@ -51,7 +51,8 @@ from expand_and_cluster.fitting.conjugate_gradients import (
     go_on_with_step,
     inverse_factors,
 )
-from expand_and_cluster.fitting.own_coordinates import OwnMoments, own_coordinates
+from expand_and_cluster.fitting.own_coordinates import own_coordinates
+from expand_and_cluster.fitting.own_moments import OwnMoments
 from expand_and_cluster.fitting.projection import (
     Frame,
     Point,

@@ -161,7 +161,8 @@ def frame_of(
                 placed(laid_out(compared)),
                 placed(laid_out(factor)),
             ),
-            jnp.asarray(0.0),
+            # Typed as later ridges are: a weakly typed number is another program.
+            placed(0.0),
         )
 
 

@@ -13,6 +13,7 @@ from expand_and_cluster.fitting.damped_steps import LevenbergMarquardtSettings
 from expand_and_cluster.fitting.deep_descent import DeepDescent, all_present, hidden_weights
 from expand_and_cluster.fitting.deep_equations import DeepData, Present, lay_out
 from expand_and_cluster.reconstruction.inside import look_inside
+from expand_and_cluster.reconstruction.least_squares import added
 from expand_and_cluster.reconstruction.one_neuron import without_neuron
 from expand_and_cluster.reconstruction.workbench import AT_FLOOR, ROUNDING
 from expand_and_cluster.students.training import TrainingData
@@ -137,7 +138,7 @@ class DeepBench:
         rest counts with the mean square of the outputs' slope in it.
         """
         inside = look_inside(network, self._few)
-        spare = _residual_sizes(inside.values[layer + 1])
+        spare = added(inside.values[layer + 1])[:-1]
         return (inside.effects[layer] * spare) ** 2
 
     def without(self, network: Network, layer: int, neuron: int) -> Network:
@@ -160,16 +161,6 @@ class DeepBench:
         if weights not in self._laid_out:
             self._laid_out[weights] = lay_out(self.training.inputs, self.training.targets, weights)
         return self._laid_out[weights]
-
-
-def _residual_sizes(values: Float[np.ndarray, "rows neurons_and_one"]) -> np.ndarray:
-    """Root mean square of what is left of each column when the others make up for it."""
-    scale = np.linalg.norm(values, axis=0)
-    scale[scale == 0.0] = 1.0
-    _, sizes, right = np.linalg.svd(np.linalg.qr(values / scale, mode="r"))
-    least = np.finfo(np.float64).eps * sizes[0]
-    inverse = ((right.T / np.maximum(sizes, least)) ** 2).sum(axis=1)
-    return (scale / np.sqrt(inverse * len(values)))[:-1]
 
 
 def _padded(network: Network) -> tuple[Network, Present]:

@@ -169,6 +169,8 @@ class Search:
                 seconds=self._seconds(),
                 learning_rate=chosen.learning_rate,
                 batch_size=chosen.batch_size,
+                weight_decay=chosen.weight_decay,
+                length=chosen.length,
                 first=index * chosen.students,
                 report=self._report,
                 stage="train students" if index == 0 else f"train students, round {index + 1}",

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from expand_and_cluster.reconstruction.least_squares import added
 from expand_and_cluster.reconstruction.steps import SPANNED, Taken
 from expand_and_cluster.symmetries.kinds import Sorting
 from expand_and_cluster.symmetries.terms import Sampled, Terms, rms, rms_along
@@ -52,14 +53,7 @@ def remove_spanned(
 
 def removal_costs(design: np.ndarray, terms: Terms) -> np.ndarray:
     """Change of the outputs if a neuron is removed and the other output weights solved again."""
-    scale = rms_along(design, axis=0)
-    scale[scale == 0.0] = 1.0
-    unit = design / scale / np.sqrt(len(design))
-    _, sizes, right = np.linalg.svd(np.linalg.qr(unit, mode="r"))
-    least = np.finfo(np.float64).eps * sizes[0]
-    inverse = ((right.T / np.maximum(sizes, least)) ** 2).sum(axis=1)
-    count = len(terms.vectors)
-    return rms_along(terms.outputs, axis=1) * scale[:count] / np.sqrt(inverse[:count])
+    return rms_along(terms.outputs, axis=1) * added(design)[: len(terms.vectors)]
 
 
 def _solved(

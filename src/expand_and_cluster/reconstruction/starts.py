@@ -12,6 +12,7 @@ from expand_and_cluster.fitting.result import Fit, StopReason
 from expand_and_cluster.reconstruction.consensus import Consensus, Population
 from expand_and_cluster.reconstruction.consensus_by_kind import consensus_by_kind
 from expand_and_cluster.reconstruction.filling import filled_up
+from expand_and_cluster.students.initial import LENGTH
 
 # Students that are rebuilt on their own where they do not agree.
 ALONE = 3
@@ -39,6 +40,8 @@ class SearchSettings:
             steps.
         learning_rate: For first-order fits; None for their default.
         batch_size: For first-order fits; None for their default.
+        weight_decay: For first-order fits (see `AdamSettings`).
+        length: Length of the input vectors that students begin with.
         given: Whether many pairs are given, not asked: fitting them is slow, and students are
             merged into one, which is trained on before it is rebuilt.
     """
@@ -55,6 +58,8 @@ class SearchSettings:
     share: float | None = None
     learning_rate: float | None = None
     batch_size: int | None = None
+    weight_decay: float = 0.0
+    length: float = LENGTH
     given: bool = False
 
 

@@ -5,7 +5,6 @@ from functools import cached_property
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy.linalg import cho_factor, cho_solve
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
@@ -18,9 +17,10 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
     step_operations,
 )
 from expand_and_cluster.fitting.normal_equations import Data, prepare
-from expand_and_cluster.fitting.own_coordinates import OwnMoments
+from expand_and_cluster.fitting.own_moments import OwnMoments
 from expand_and_cluster.fitting.projection import ROWS, Frame, frame_of
 from expand_and_cluster.queries.common_pairs import CommonPairs
+from expand_and_cluster.reconstruction import least_squares
 from expand_and_cluster.reconstruction.candidate import Candidate, improved
 from expand_and_cluster.students.training import TrainingData
 
@@ -41,8 +41,6 @@ MOST_PAIRS = 40_000_000
 # Bytes that second moments of the inputs may take, one matrix for each neuron: where they would be
 # more, all neurons are preconditioned in the same coordinates.
 MOST_OWN = 1 << 29
-# Entries of a design matrix beyond which least squares are solved by refined normal equations.
-MOST_FACTORED = 4_000_000
 
 
 class Workbench:
@@ -210,10 +208,10 @@ class Workbench:
         """
         design, scale = self.design(network, present)
         if counts is None:
-            scaled = _least_squares(design, self._targets)
+            scaled = least_squares.solve(design, self._targets)
         else:
             root = np.sqrt(counts)[:, None]
-            scaled = _least_squares(root * design, root * self._targets)
+            scaled = least_squares.solve(root * design, root * self._targets)
         solution = scaled / scale[:, None]
         weights = np.zeros((self._targets.shape[1], len(present)))
         count = int(present.sum())
@@ -334,40 +332,15 @@ class Workbench:
     def removal_costs(self, candidate: Candidate) -> Float[np.ndarray, " neurons"]:
         """Rise of the loss when a neuron is removed and the output weights solved again.
 
-        For least squares it is `a_k**2 / inverse_gram_kk`, without solving anew for each neuron;
-        absent neurons cost infinity.
+        For least squares it is told without solving anew for each neuron; absent neurons cost
+        infinity.
         """
         present = candidate.present
         # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
         rows = max(MOST_ROWS, 8 * (int(present.sum()) + self.fixed.shape[1]))
         design, scale = self.design(candidate.network, present, rows)
-        # Singular values of the design itself: its Gram matrix would lose the half of the digits
-        # by which a neuron that the others span exactly is told from one that they nearly span.
-        triangle = np.linalg.qr(design / np.sqrt(len(design)), mode="r")
-        _, values, right = np.linalg.svd(triangle)
-        # Fewer rows than columns leave directions that nothing holds.
-        values = np.pad(values, (0, len(right) - len(values)))
-        least = np.finfo(np.float64).eps * values[0]
-        inverse = ((right.T / np.maximum(values, least)) ** 2).sum(axis=1)
         count = int(present.sum())
         weights = candidate.network.layers[1].weight[:, present] * scale[:count]
-        # A neuron that the others span exactly has an unbounded inverse; capped, its cost comes
-        # out as what rounding makes of zero.
         costs = np.full(len(present), np.inf)
-        costs[present] = np.mean(weights**2, axis=0) / inverse[:count]
+        costs[present] = np.mean((weights * least_squares.added(design)[:count]) ** 2, axis=0)
         return costs
-
-
-def _least_squares(
-    design: Float[np.ndarray, "samples features"], targets: Float[np.ndarray, "samples outputs"]
-) -> Float[np.ndarray, "features outputs"]:
-    """Least squares of a design with columns of about equal length."""
-    if design.size <= MOST_FACTORED:
-        return np.linalg.lstsq(design, targets, rcond=1e-14)[0]
-    gram = design.T @ design
-    factor = cho_factor(gram + 1e-13 * np.trace(gram) / len(gram) * np.eye(len(gram)))
-    solution = np.zeros((design.shape[1], targets.shape[1]))
-    # Each pass regains the digits that the normal equations lost.
-    for _ in range(3):
-        solution += cho_solve(factor, design.T @ (targets - design @ solution))
-    return solution

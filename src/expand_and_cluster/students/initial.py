@@ -22,7 +22,13 @@ PROBES = 512
 
 
 def initial_students(
-    widths: tuple[int, ...], activation: Activation, *, count: int, seed: int, first: int = 0
+    widths: tuple[int, ...],
+    activation: Activation,
+    *,
+    count: int,
+    seed: int,
+    first: int = 0,
+    length: float = LENGTH,
 ) -> Network:
     """An ensemble of random students, for standardised pairs.
 
@@ -36,9 +42,10 @@ def initial_students(
         count: How many students.
         seed: Seed of the ensemble.
         first: Index of the first student, to continue an ensemble.
+        length: Length of the first layer's weight vectors.
     """
     return Network.stack(
-        [_initial(widths, activation, (seed, first + index)) for index in range(count)]
+        [_initial(widths, activation, (seed, first + index), length) for index in range(count)]
     )
 
 
@@ -70,13 +77,15 @@ def grow_upwards(
     return Network((*layers, *above, Layer(weights, np.zeros(widths[-1]))), activation)
 
 
-def _initial(widths: tuple[int, ...], activation: Activation, seed: tuple[int, int]) -> Network:
+def _initial(
+    widths: tuple[int, ...], activation: Activation, seed: tuple[int, int], length: float
+) -> Network:
     rng = np.random.default_rng(seed)
     inputs, width = widths[:2]
     directions = rng.normal(size=(width, inputs))
     directions /= np.linalg.norm(directions, axis=1, keepdims=True)
     offsets = rng.uniform(-REACH, REACH, size=width)
-    first = Layer(LENGTH * directions, LENGTH * offsets)
+    first = Layer(length * directions, length * offsets)
     if len(widths) == 3:
         weights = rng.normal(scale=OUTPUT / np.sqrt(width), size=(widths[2], width))
         return Network((first, Layer(weights, np.zeros(widths[2]))), activation)

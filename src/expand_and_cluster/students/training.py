@@ -19,7 +19,7 @@ from expand_and_cluster.fitting.levenberg_marquardt import (
 from expand_and_cluster.fitting.memory import Memory
 from expand_and_cluster.fitting.result import Fit
 from expand_and_cluster.queries.common_pairs import Shown
-from expand_and_cluster.students.initial import initial_students
+from expand_and_cluster.students.initial import LENGTH, initial_students
 
 # Above this many input weights of one student, a step of Levenberg-Marquardt (whose solve grows
 # with their cube) costs more than the many epochs of Adam that it replaces.
@@ -80,6 +80,8 @@ def train_students(
     seconds: float | None = None,
     learning_rate: float | None = None,
     batch_size: int | None = None,
+    weight_decay: float = 0.0,
+    length: float = LENGTH,
     first: int = 0,
     hidden_layers: int = 1,
     report: Reporter = silent,
@@ -100,6 +102,8 @@ def train_students(
         seconds: For Adam, time for the whole fit in place of steps; None for steps.
         learning_rate: For Adam; None for its default.
         batch_size: For Adam; None for its default.
+        weight_decay: For Adam (see `AdamSettings`).
+        length: Length of the input vectors that students begin with.
         first: Index of the first student.
         hidden_layers: Hidden layers of a student; with more than one, the way is "adam".
         report: Receives progress.
@@ -110,8 +114,11 @@ def train_students(
     widths = (data.inputs.shape[1], *(width,) * hidden_layers, data.targets.shape[1])
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
-    students = initial_students(widths, activation, count=count, seed=seed, first=first)
-    return _fitter(chosen, steps, seconds, learning_rate, batch_size, memory)(
+    students = initial_students(
+        widths, activation, count=count, seed=seed, first=first, length=length
+    )
+    adam = first_order_settings(steps, seconds, learning_rate, batch_size, weight_decay)
+    return _fitter(chosen, steps, adam, memory)(
         students,
         part.inputs,
         part.targets,
@@ -125,9 +132,7 @@ def train_students(
 def _fitter(
     method: str,
     steps: int | None,
-    seconds: float | None,
-    learning_rate: float | None,
-    batch_size: int | None,
+    adam: AdamSettings,
     memory: Memory | None,
 ) -> Callable[..., Fit]:
     if method == "levenberg_marquardt":
@@ -136,16 +141,19 @@ def _fitter(
             settings = LevenbergMarquardtSettings(steps=steps)
         return partial(fit_levenberg_marquardt, settings=settings, memory=memory)
     if method == "adam":
-        chosen = first_order_settings(steps, seconds, learning_rate, batch_size)
-        return partial(fit_adam, settings=chosen)
+        return partial(fit_adam, settings=adam)
     return fit_gradient_flow
 
 
 def first_order_settings(
-    steps: int | None, seconds: float | None, learning_rate: float | None, batch_size: int | None
+    steps: int | None,
+    seconds: float | None,
+    learning_rate: float | None,
+    batch_size: int | None,
+    weight_decay: float = 0.0,
 ) -> AdamSettings:
     """Settings of Adam, defaults for what is None."""
-    chosen = AdamSettings(batch_size=batch_size, seconds=seconds)
+    chosen = AdamSettings(batch_size=batch_size, seconds=seconds, weight_decay=weight_decay)
     if steps is not None:
         chosen = replace(chosen, steps=steps)
     if learning_rate is not None:
