@@ -9,7 +9,7 @@ from tests.fitting.problems import ensemble, flattened, imitation, loss_and_grad
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.errors import InvalidInputError
-from expand_and_cluster.core.network import Network
+from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.core.precision import double
 from expand_and_cluster.core.symmetry import Symmetry
 from expand_and_cluster.fitting import adam_clock
@@ -19,11 +19,21 @@ from expand_and_cluster.fitting.result import StopReason
 SHORT = AdamSettings(batch_size=64, epochs=20)
 
 
-def test_one_batch_takes_the_steps_of_adam_written_by_hand():
+@pytest.mark.parametrize("decay", [0.0, 5.0])
+def test_one_batch_takes_the_steps_of_adam_written_by_hand(decay):
     widths = (3, 4, 2)
     inputs, targets = imitation((3, 2, 2), 40)
     students = ensemble(widths, 1)
-    weights = flattened(students.student(0))
+    first = students.student(0)
+    weights = flattened(first)
+    # Biases do not decay.
+    decays = flattened(
+        first.replace(
+            layers=tuple(
+                Layer(np.ones_like(each.weight), np.zeros_like(each.bias)) for each in first.layers
+            )
+        )
+    )
     mean = square = np.zeros_like(weights)
     steps, rate = 12, 0.01
     for step in range(steps):
@@ -32,8 +42,9 @@ def test_one_batch_takes_the_steps_of_adam_written_by_hand():
         square = 0.999 * square + 0.001 * gradient**2
         unbiased = square / (1 - 0.999 ** (step + 1))
         direction = mean / (1 - 0.9 ** (step + 1)) / (np.sqrt(unbiased) + 1e-8)
-        weights = weights - rate * 0.5 * (1 + np.cos(np.pi * step / steps)) * direction
-    settings = AdamSettings(learning_rate=rate, batch_size=100, epochs=steps)
+        falling = 0.5 * (1 + np.cos(np.pi * step / steps))
+        weights = weights - rate * falling * (direction + decay * falling * decays * weights)
+    settings = AdamSettings(learning_rate=rate, batch_size=100, epochs=steps, weight_decay=decay)
     fit = fit_adam(students, inputs, targets, settings=settings)
     # Float32: twelve steps of 0.01 on weights near 1.
     np.testing.assert_allclose(flattened(fit.students.student(0)), weights, atol=2e-6)
@@ -266,6 +277,7 @@ def test_the_same_shapes_compile_once():
         ({"epochs": -1}, "epochs"),
         ({"seconds": 0.0}, "seconds"),
         ({"factor": 1.0}, "factor"),
+        ({"weight_decay": -1.0}, "weight_decay"),
         ({"keep": "first"}, "keep"),
     ],
 )

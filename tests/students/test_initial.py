@@ -1,4 +1,5 @@
 import numpy as np
+import pytest
 from tests.fitting.problems import flattened
 
 from expand_and_cluster.core.activations import resolve
@@ -23,12 +24,13 @@ def test_students_and_seeds_differ():
         assert all(not np.any(start[:24] == later[:24]) for later in starts[i + 1 :])
 
 
-def test_hyperplanes_lie_within_the_data():
-    students = initial_students((3, 50, 1), TANH, count=4, seed=0)
+@pytest.mark.parametrize("length", [LENGTH, 0.5])
+def test_hyperplanes_lie_within_the_data(length):
+    students = initial_students((3, 50, 1), TANH, count=4, seed=0, length=length)
     first, last = students.layers
     assert students.widths == (3, 50, 1)
-    np.testing.assert_allclose(np.linalg.norm(first.weight, axis=2), LENGTH, rtol=1e-14)
-    assert np.abs(first.bias).max() <= LENGTH * REACH
+    np.testing.assert_allclose(np.linalg.norm(first.weight, axis=2), length, rtol=1e-14)
+    assert np.abs(first.bias).max() <= length * REACH
     assert not last.bias.any()
     answers = students(np.random.default_rng(0).normal(size=(500, 3)))
     assert np.all(answers.std(axis=1) < 0.3)
