@@ -135,7 +135,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         learning_rate=rate,
         batch_size=batch,
         weight_decay=decay,
-        length=length,
+        initial_length=length,
         given=given,
     )
 

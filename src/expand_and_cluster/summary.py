@@ -242,7 +242,7 @@ def _rejected(outcome: Outcome, explained: Explained | None) -> tuple[Rejection,
     for student in np.flatnonzero(population.idle.any(axis=1)):
         idle = np.flatnonzero(population.idle[student])
         name = f"neurons {', '.join(map(str, idle))} of student {student}"
-        reason = f"contribute less than {population.least_contribution:g} of the outputs' spread"
+        reason = f"contribute less than {population.least_contribution:.2g} of the outputs' spread"
         rejected.append(Rejection("neuron", name, reason))
     if outcome.consensus is not None:
         for index, cluster in enumerate(outcome.consensus.selection.rejected):

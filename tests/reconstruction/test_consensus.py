@@ -14,12 +14,12 @@ CLUTTER = Clutter(duplicates=2, zero_pairs=2, constants=1, idle=1)
 OPTIONS: dict[str, Any] = {"min_cluster_fraction": 0.5, "max_cluster_angle": np.pi / 12}
 
 
-def population_of(source, students, losses, samples=400):
+def population_of(source, students, losses, samples=400, *, decayed=False):
     inputs = gaussian(samples, source.input_size)
     bench = Workbench(TrainingData(inputs, source(inputs)), source.activation)
     ensemble = Network.stack(students)
     activations = np.stack([bench.features(one) for one in students])
-    return gather(ensemble, np.asarray(losses), activations, inputs)
+    return gather(ensemble, np.asarray(losses), activations, inputs, decayed=decayed)
 
 
 def agree(population, symmetry, **options):
@@ -49,6 +49,23 @@ def test_students_agree_on_the_teachers_neurons_alone(activation, outputs, noise
     rejected = consensus.selection.rejected
     assert sum(len(cluster.members) for cluster in rejected) == 6 * 4
     assert all(cluster.reason for cluster in rejected)
+
+
+@pytest.mark.parametrize(
+    ("error", "least"), [(1e-1, 1e-2), (4e-3, 4e-3), (1e-9, 1e-3)], ids=["rough", "fair", "exact"]
+)
+def test_of_students_with_weight_decay_neurons_take_part_down_to_their_error(error, least):
+    source = teacher((4, 3, 1), "g")
+    shares = population_of(source, [source], [1e-20]).contribution[0]
+    last = source.layers[1]
+    for share, kept in ((0.9 * least, 2), (1.1 * least, 3)):
+        weight = last.weight.copy()
+        weight[:, 1] *= share / shares[1]
+        weak = source.replace(layers=(source.layers[0], type(last)(weight, last.bias)))
+        population = population_of(source, [weak], [error**2], decayed=True)
+        assert population.least_contribution == pytest.approx(least)
+        assert len(population.vectors) == kept
+        assert population.idle[0, 1] == (kept == 2)
 
 
 def test_neurons_that_move_nothing_do_not_take_part():

@@ -19,6 +19,9 @@ IMITATES = 1e-3
 # Share of the outputs' spread below which a neuron's contribution says nothing about the teacher:
 # such neurons stay near their small initial weights, and would agree with each other on that.
 LEAST_CONTRIBUTION = 1e-2
+# The same for students whose idle weights have decayed: the error of the best of them, but no less
+# than this. Neurons that give less together make up for less than what is wrong anyway.
+LEAST_DECAYED = 1e-3
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,7 @@ class Population:
         contribution: What each neuron of each student contributes to the output.
         metric_root: Maps input vectors to coordinates whose Euclidean length is the root mean
             square of the pre-activation over the data.
+        least_contribution: Share of the outputs' spread that a neuron must contribute to take part.
     """
 
     vectors: Float[np.ndarray, "neurons inputs_and_bias"]
@@ -43,6 +47,7 @@ class Population:
     imitating: Bool[np.ndarray, " students"]
     contribution: Float[np.ndarray, "students width"]
     metric_root: Float[np.ndarray, "inputs_and_bias inputs_and_bias"]
+    least_contribution: float = LEAST_CONTRIBUTION
 
     @property
     def measured(self) -> Float[np.ndarray, "neurons inputs_and_bias"]:
@@ -62,11 +67,6 @@ class Population:
     def idle(self) -> Bool[np.ndarray, "students width"]:
         """Neurons of imitating students that contribute too little to take part."""
         return (self.contribution < self.least_contribution) & self.imitating[:, None]
-
-    @property
-    def least_contribution(self) -> float:
-        """Share of the outputs' spread that a neuron must contribute to take part."""
-        return LEAST_CONTRIBUTION
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,8 @@ def gather(
     losses: Float[np.ndarray, " students"],
     activations: Float[np.ndarray, "students seen width"],
     inputs: Float[np.ndarray, "samples inputs"],
+    *,
+    decayed: bool = False,
 ) -> Population:
     """Collect the neurons that carry the imitation.
 
@@ -101,18 +103,23 @@ def gather(
         losses: Mean squared error of every student.
         activations: Activations of their hidden neurons.
         inputs: Standardised inputs, for the metric.
+        decayed: Whether students were trained with weight decay, so that neurons which they do not
+            need contribute next to nothing.
     """
     imitating = losses <= max(IMITATES, 10.0 * float(np.min(losses)))
     share = np.array(
         [contributions(students.output_vectors[i], activations[i]) for i in range(len(losses))]
     ) / np.sqrt(students.output_size)
-    taking_part = (share >= LEAST_CONTRIBUTION) & imitating[:, None]
+    least = LEAST_CONTRIBUTION
+    if decayed:
+        least = float(np.clip(np.sqrt(np.min(losses)), LEAST_DECAYED, LEAST_CONTRIBUTION))
+    taking_part = (share >= least) & imitating[:, None]
     owner, place = np.nonzero(taking_part)
     extended = np.concatenate([inputs, np.ones((len(inputs), 1))], axis=1)
     values, directions = np.linalg.eigh(extended.T @ extended / len(extended))
     root = directions * np.sqrt(np.maximum(values, 0.0))
     vectors = students.input_vectors[taking_part]
-    return Population(vectors, owner, place, losses, imitating, share, root)
+    return Population(vectors, owner, place, losses, imitating, share, root, least)
 
 
 def find_consensus(

@@ -170,7 +170,7 @@ class Search:
                 learning_rate=chosen.learning_rate,
                 batch_size=chosen.batch_size,
                 weight_decay=chosen.weight_decay,
-                length=chosen.length,
+                initial_length=chosen.initial_length,
                 first=index * chosen.students,
                 report=self._report,
                 stage="train students" if index == 0 else f"train students, round {index + 1}",
@@ -232,7 +232,13 @@ class Search:
         activations = np.stack(
             [bench.features(fit.students.student(i), ROWS_COMPARED) for i in range(len(fit.losses))]
         )
-        return gather(fit.students, fit.losses, activations, self.data.inputs)
+        return gather(
+            fit.students,
+            fit.losses,
+            activations,
+            self.data.inputs,
+            decayed=self.settings.weight_decay > 0.0,
+        )
 
     def _plain(self, width: int, rebuilt: Rebuilt) -> Rebuilt:
         """Polish once more without the skip, where signs made it vanish."""

@@ -41,7 +41,7 @@ class SearchSettings:
         learning_rate: For first-order fits; None for their default.
         batch_size: For first-order fits; None for their default.
         weight_decay: For first-order fits (see `AdamSettings`).
-        length: Length of the input vectors that students begin with.
+        initial_length: Length of the input vectors that students begin with.
         given: Whether many pairs are given, not asked: fitting them is slow, and students are
             merged into one, which is trained on before it is rebuilt.
     """
@@ -59,7 +59,7 @@ class SearchSettings:
     learning_rate: float | None = None
     batch_size: int | None = None
     weight_decay: float = 0.0
-    length: float = LENGTH
+    initial_length: float = LENGTH
     given: bool = False
 
 

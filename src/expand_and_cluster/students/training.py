@@ -81,7 +81,7 @@ def train_students(
     learning_rate: float | None = None,
     batch_size: int | None = None,
     weight_decay: float = 0.0,
-    length: float = LENGTH,
+    initial_length: float = LENGTH,
     first: int = 0,
     hidden_layers: int = 1,
     report: Reporter = silent,
@@ -103,7 +103,7 @@ def train_students(
         learning_rate: For Adam; None for its default.
         batch_size: For Adam; None for its default.
         weight_decay: For Adam (see `AdamSettings`).
-        length: Length of the input vectors that students begin with.
+        initial_length: Length of the input vectors that students begin with.
         first: Index of the first student.
         hidden_layers: Hidden layers of a student; with more than one, the way is "adam".
         report: Receives progress.
@@ -115,7 +115,7 @@ def train_students(
     chosen = method or default_fit(widths[0], width)
     part = data.first(samples_for(chosen, widths, len(data.inputs)))
     students = initial_students(
-        widths, activation, count=count, seed=seed, first=first, length=length
+        widths, activation, count=count, seed=seed, first=first, length=initial_length
     )
     adam = first_order_settings(steps, seconds, learning_rate, batch_size, weight_decay)
     return _fitter(chosen, steps, adam, memory)(
