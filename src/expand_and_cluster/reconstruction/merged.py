@@ -18,6 +18,10 @@ from expand_and_cluster.reconstruction.starts import SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData, first_order_settings
 
+# Share of the students' learning rate that a merged student has: its neurons are nearly in their
+# places, and at the full rate, or with weight decay, it loses more than it gains at first.
+GENTLE = 0.3
+
 
 def train_merged(
     vectors: Float[np.ndarray, "neurons inputs_and_bias"],
@@ -37,20 +41,21 @@ def train_merged(
         vectors: Input vectors that the merged student begins with.
         bench: Where its output weights are solved for first.
         data: Pairs to fit.
-        settings: Steps, learning rate, batches and weight decay of the students.
+        settings: Steps, learning rate and batches of the students.
         seconds: Time for it in place of steps; None for steps.
         memory: Keeps it once it is trained.
         report: Told about progress.
         deadline: `time.monotonic()` after which training stops.
         new: Whether all but some new neurons are as good as in their places. Steps by small
-            batches, and weight decay, would move these about too much, and the error rises before
-            it falls.
+            batches would move these about too much, and the error rises before it falls.
     """
     fit = memory.load_all()
     if fit is None:
         network = bench.start(vectors, len(vectors)).compact()
-        batch, decay = (None, 0.0) if new else (settings.batch_size, settings.weight_decay)
-        chosen = first_order_settings(settings.steps, seconds, settings.learning_rate, batch, decay)
+        batch = None if new else settings.batch_size
+        chosen = first_order_settings(settings.steps, seconds, settings.learning_rate, batch)
+        if not new:
+            chosen = replace(chosen, learning_rate=GENTLE * chosen.learning_rate)
         fit = fit_adam(
             Network.stack([network]),
             data.inputs,

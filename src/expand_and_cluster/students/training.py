@@ -117,7 +117,8 @@ def train_students(
     students = initial_students(
         widths, activation, count=count, seed=seed, first=first, length=initial_length
     )
-    adam = first_order_settings(steps, seconds, learning_rate, batch_size, weight_decay)
+    adam = first_order_settings(steps, seconds, learning_rate, batch_size)
+    adam = replace(adam, weight_decay=weight_decay)
     return _fitter(chosen, steps, adam, memory)(
         students,
         part.inputs,
@@ -150,10 +151,9 @@ def first_order_settings(
     seconds: float | None,
     learning_rate: float | None,
     batch_size: int | None,
-    weight_decay: float = 0.0,
 ) -> AdamSettings:
     """Settings of Adam, defaults for what is None."""
-    chosen = AdamSettings(batch_size=batch_size, seconds=seconds, weight_decay=weight_decay)
+    chosen = AdamSettings(batch_size=batch_size, seconds=seconds)
     if steps is not None:
         chosen = replace(chosen, steps=steps)
     if learning_rate is not None:
