@@ -15,7 +15,7 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData
 
 SETTINGS = SearchSettings(
-    8, 2, 0, 0.5, np.pi / 12, "adam", 1, steps=2000, learning_rate=3e-3, batch_size=100, given=True
+    8, 2, 0, 0.5, np.pi / 12, "adam", 1, steps=2000, learning_rate=1e-2, batch_size=100, given=True
 )
 
 
