@@ -7,6 +7,7 @@ from tests.reconstruction.test_missing_neurons import a_network
 import expand_and_cluster as eac
 from expand_and_cluster import one_layer, one_layer_given
 from expand_and_cluster.reconstruction import extension, rare_inputs
+from expand_and_cluster.students.initial import LENGTH
 
 RARE, SHOWN = 4, 40
 
@@ -72,3 +73,18 @@ def test_students_see_common_inputs_and_all_others_are_told_afterwards(
     assert (scores.missing, scores.excess) == (0, 0)
     assert scores.max_weight_error < 1e-9
     assert recovery.verdict.identified
+
+
+@pytest.mark.parametrize(("few", "decay", "length"), [(0.0, 0.0, LENGTH), (1e9, 0.25, 1.0)])
+def test_weights_decay_where_pairs_hold_few_equations_for_each(
+    few: float, decay: float, length: float, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(one_layer_given, "MANY", 500)
+    monkeypatch.setattr(one_layer, "STEPS_GIVEN", 50)
+    monkeypatch.setattr(one_layer, "FEW_EQUATIONS", few)
+    teacher = a_network((3, 1, 1), "tanh", 1)
+    inputs = np.random.default_rng(0).normal(size=(600, 3))
+    pairs = eac.QueryPairs(inputs, teacher(inputs))
+    recovery = eac.recover(pairs, activation="tanh", width=2, students=2, fit="adam")
+    assert recovery.settings["weight_decay"] == decay
+    assert recovery.settings["initial_length"] == length

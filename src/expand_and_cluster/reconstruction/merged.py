@@ -18,8 +18,9 @@ from expand_and_cluster.reconstruction.starts import SearchSettings
 from expand_and_cluster.reconstruction.workbench import Workbench
 from expand_and_cluster.students.training import TrainingData, first_order_settings
 
-# Share of the students' learning rate that a merged student has: its neurons are nearly in their
-# places, and at the full rate, or with weight decay, it loses more than it gains at first.
+# Share of the students' learning rate that one merged of students with weight decay has: its
+# neurons are nearly in their places, and at the full rate, or with weight decay, more is lost than
+# gained at first.
 GENTLE = 0.3
 
 
@@ -54,7 +55,7 @@ def train_merged(
         network = bench.start(vectors, len(vectors)).compact()
         batch = None if new else settings.batch_size
         chosen = first_order_settings(settings.steps, seconds, settings.learning_rate, batch)
-        if not new:
+        if not new and settings.weight_decay > 0.0:
             chosen = replace(chosen, learning_rate=GENTLE * chosen.learning_rate)
         fit = fit_adam(
             Network.stack([network]),
