@@ -24,7 +24,7 @@ from expand_and_cluster.datasets import load
 from expand_and_cluster.datasets.dataset import Dataset
 from expand_and_cluster.fitting.first_order import AdamSettings, fit_adam
 from expand_and_cluster.queries.common_pairs import Shown
-from expand_and_cluster.students.initial import initial_students
+from expand_and_cluster.students.initial import LENGTH, initial_students
 from expand_and_cluster.students.standardisation import Standardisation
 from expand_and_cluster.teachers.trained import trained
 
@@ -72,7 +72,7 @@ def main() -> None:
     answers, seen = teacher(images), round(SHARE * len(images))
     for way in chosen.ways:
         said = [float(number) for number in way.split(":")]
-        least, rate, batch, decay, length = [*said, *(0.0, 2.0)[len(said) - 3 :]]
+        least, rate, batch, decay, length = [*said, *(0.0, LENGTH)[len(said) - 3 :]]
         standard = Standardisation.fit(images[:seen], answers[:seen], least)
         inputs, targets = standard.inputs(images), standard.targets(answers)
         settings = AdamSettings(

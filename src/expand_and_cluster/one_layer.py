@@ -120,8 +120,8 @@ def _settings(job: Job, width: int) -> SearchSettings:
         rate = RATE_WITHIN
     elif given:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
-        samples, outputs = prepared.training.targets.shape
-        if samples * outputs < FEW_EQUATIONS * width * (inputs + 1 + outputs):
+        targets = prepared.training.targets
+        if targets.size < FEW_EQUATIONS * width * (inputs + 1 + targets.shape[1]):
             length, decay = LENGTH_FEW, DECAY_FEW
         steps, share = STEPS_GIVEN, None if job.deadline is None else SHARE_GIVEN
     return SearchSettings(

@@ -185,9 +185,9 @@ class Search:
         if not np.isfinite(fit.losses).any():
             return False
         population = self._gather(bench, fit)
-        determined = len(self.data.inputs) * self.data.targets.shape[1]
+        equations = self.data.targets.size
         for done, start in enumerate(
-            starts(population, fit, self.activation, self.settings, equations=determined)
+            starts(population, fit, self.activation, self.settings, equations=equations)
         ):
             train = partial(self._trained, bench, index)
             vectors = train(start.vectors) if start.filled else start.vectors

@@ -337,9 +337,9 @@ class Workbench:
         """
         present = candidate.present
         # As many rows as are needed to tell; whoever removes a neuron solves on all of them.
-        rows = max(MOST_ROWS, 8 * (int(present.sum()) + self.fixed.shape[1]))
+        count = candidate.width
+        rows = max(MOST_ROWS, 8 * (count + self.fixed.shape[1]))
         design, scale = self.design(candidate.network, present, rows)
-        count = int(present.sum())
         weights = candidate.network.layers[1].weight[:, present] * scale[:count]
         costs = np.full(len(present), np.inf)
         costs[present] = np.mean((weights * least_squares.added(design)[:count]) ** 2, axis=0)
