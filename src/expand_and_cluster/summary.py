@@ -151,7 +151,7 @@ def _judge(
         network,
         analyse_conditioning(network, bench.training, differences=completed.differences),
         held_out=float(np.sqrt(completed.held_out)),
-        seen=completed.seen,
+        seen=completed.rare if completed.seen else None,
         floor=floor,
         gain=completed.rounding_gain,
         support=support,

@@ -9,6 +9,7 @@ from tests.reconstruction.planted import distance, gaussian, teacher
 from expand_and_cluster.core.network import Layer, Network
 from expand_and_cluster.reconstruction import winnowing, workbench
 from expand_and_cluster.reconstruction.candidate import Candidate
+from expand_and_cluster.reconstruction.fusing import FREE, fuse
 from expand_and_cluster.reconstruction.ordinary import ORDINARY
 from expand_and_cluster.reconstruction.thinning import thin
 from expand_and_cluster.reconstruction.winnowing import winnow
@@ -116,3 +117,45 @@ def test_a_neuron_that_few_samples_show_is_not_thinned_out():
     candidate = bench.start(vectors, 8)
     without = bench.solve_outputs(candidate.network, candidate.present & (np.arange(8) != 0))
     assert thin(bench, candidate, 1.01 * ordinary(without, data)) == (candidate, ())
+
+
+def pieces() -> tuple[Workbench, Candidate]:
+    """A teacher's neurons moved, and two in the place of one of them, read alike."""
+    source, bench, _ = planted("tanh")
+    rng = np.random.default_rng(2)
+    apart = 0.1 * rng.normal(size=7)
+    first, others = source.input_vectors[:1], source.input_vectors[1:]
+    moved = others + 0.03 * rng.normal(size=others.shape)
+    candidate = bench.start(np.vstack([first + apart, first - apart, moved]), 16)
+    return bench, replace(candidate, loss=ordinary(candidate, bench.training))
+
+
+@pytest.mark.parametrize(("share", "width"), [(0.9, 6), (1.5, 5)])
+def test_neurons_that_are_read_alike_are_made_one_up_to_the_ceiling(share, width):
+    bench, candidate = pieces()
+    fused, removals = fuse(bench, candidate, np.inf)
+    # It costs more than what is made one after any step.
+    assert fused.loss > FREE * candidate.loss
+    left, lost = winnowing._fuse(bench, candidate, share * fused.loss)
+    assert (left.width, len(lost)) == (width, 6 - width)
+    assert len(removals) == 1
+
+
+@pytest.mark.parametrize(("better", "width"), [(0.4, 5), (0.6, 6)])
+def test_what_is_made_one_on_trial_stays_where_steps_bring_the_error_back(
+    better, width, monkeypatch
+):
+    """Steps come to nothing, but from one neuron less."""
+    bench, candidate = pieces()
+    monkeypatch.setattr(winnowing, "MOST", np.inf)
+    monkeypatch.setattr(winnowing, "STEPS", 1)
+    monkeypatch.setattr(winnowing, "thin", lambda bench, candidate, ceiling: (candidate, ()))
+    monkeypatch.setattr(winnowing, "STRAIGHT", ())
+
+    def steps(bench: Workbench, one: Candidate):
+        if one.width < candidate.width:
+            yield replace(one, loss=better * one.loss)
+
+    monkeypatch.setattr(winnowing, "_steps", steps)
+    left, removals = winnow(bench, candidate, winnowing.Pace(patience=1))
+    assert (left.width, len(removals)) == (width, 6 - width)

@@ -37,7 +37,7 @@ def scene(source, *, noise=0.0, constant=None, count=4, vectors_noise=1e-7):
     return Scene(bench, TrainingData(inputs[400:], targets[400:]), population)
 
 
-def finding_of(network, place, *, skip_left=0.0, fitted=None):
+def finding_of(network, place, *, skip_left=0.0, fitted=None, seen=None):
     held = network(place.held_out.inputs) - place.held_out.targets
     candidate = place.bench.as_candidate(network)
     training = place.bench.training
@@ -47,6 +47,7 @@ def finding_of(network, place, *, skip_left=0.0, fitted=None):
         network,
         analyse_conditioning(network, training),
         held_out=float(np.sqrt(np.mean(held**2))),
+        seen=seen,
         floor=float(np.sqrt(floor)),
         support=find_support(network, place.population, place.bench.activation),
         skip_left=skip_left,
@@ -119,6 +120,24 @@ def test_input_that_never_varies_is_masked_and_the_rest_identified():
     assert finding.identified is True
     np.testing.assert_array_equal(finding.masked, [False, False, True, False])
     assert any("1 of 4 inputs" in reason for reason in finding.reasons)
+
+
+@pytest.mark.parametrize("constant", [2, 3])
+def test_input_that_held_out_pairs_alone_show_is_masked_only_where_the_rest_is_identified(constant):
+    """Its small weights explain these pairs, and are kept in a network that is only near."""
+    source = teacher((4, 3, 1), "tanh")
+    place = scene(source, constant=constant, vectors_noise=0.0)
+    network = place.bench.start(source.input_vectors, 3).compact()
+    seen = np.arange(4) == 2
+    constants = np.arange(4) == constant
+    near = finding_of(network, place, fitted=False, seen=seen)
+    assert not near.identified
+    np.testing.assert_array_equal(near.masked, constants & ~seen)
+    rare = any("every input weight but those of rare inputs" in each for each in near.reasons)
+    assert rare is (constant == 2)
+    identified = finding_of(network, place, seen=seen)
+    assert identified.identified
+    np.testing.assert_array_equal(identified.masked, constants)
 
 
 def test_left_over_affine_map_is_not_identified():

@@ -8,8 +8,9 @@ more. So neurons are lost boldly as soon as steps are good, on trial up to many 
 stands where a few steps bring the error back, and is undone where these come to nothing.
 
 Several neurons that stand in for one of the teacher's are made one: after every step (beside a
-skip, after slow ones) those that are read alike, and on trial those that hardly bend (see
-`fusing`). One that bends for two of the teacher's becomes two, on trial, too (see `splitting`).
+skip, after slow ones) those that are read alike and do next to the same, and on trial, where steps
+are slow, all that are read alike, and those that hardly bend (see `fusing`). One that bends for two
+of the teacher's becomes two, on trial, too (see `splitting`).
 
 All errors here are those of ordinary samples; what only all samples together would miss is not lost
 either (see `thinning` and `fusing`).
@@ -82,6 +83,16 @@ class Pace:
     patience: int = 4
 
 
+def _fuse(
+    bench: Workbench, candidate: Candidate, ceiling: float
+) -> tuple[Candidate, tuple[Removal, ...]]:
+    """One neuron for all that are read alike, as long as the error is no larger than this."""
+    return fuse(bench, candidate, ceiling / max(candidate.loss, np.finfo(float).tiny))
+
+
+# Pieces of one neuron hold up all others where steps are slow, however little one does what all do:
+# many are made one at first, then fewer.
+ALIKE = (_Trial(_fuse, 100.0, 0.25), _Trial(_fuse, 10.0, 0.25))
 # Straight neurons stand in for one that no step finds, or help one that stands in for two.
 STRAIGHT = (_Trial(split, Pace.careful, 0.25), _Trial(fuse_straight, 4096.0, 0.25))
 
@@ -103,7 +114,7 @@ def winnow(
     candidate = replace(candidate, loss=ordinary_error(bench, candidate))
     steps = _steps(bench, candidate)
     with_care = _Trial(thin, pace.careful, 0.25)
-    steeply, slowly = (_Trial(thin, pace.bold, 0.01), with_care), (with_care, *STRAIGHT)
+    steeply, slowly = (_Trial(thin, pace.bold, 0.01), with_care), (with_care, *ALIKE, *STRAIGHT)
     # What an affine map makes up for at first are also neurons of the teacher's that are linear on
     # most samples: beside a skip, little is lost before the first steps.
     below = {

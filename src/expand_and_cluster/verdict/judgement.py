@@ -109,7 +109,7 @@ def judge(
     conditioning: Conditioning,
     *,
     held_out: float,
-    seen: bool = False,
+    seen: Bool[np.ndarray, " inputs"] | None = None,
     floor: float,
     gain: float = 1.0,
     support: Support,
@@ -127,7 +127,8 @@ def judge(
         network: Recovered network in standardised coordinates.
         conditioning: Jacobian analysis at it.
         held_out: Root mean squared error on held-out pairs.
-        seen: Whether some weights were fitted to these since.
+        seen: Inputs whose weights were fitted to these since, the smallest that explain them; None
+            if none were. Where the network is not identified, they are not masked.
         floor: Root mean squared error that rounding explains.
         gain: How much larger the rounding is of what some weights rest on, differences of answers.
         support: Students that hold each neuron.
@@ -144,24 +145,30 @@ def judge(
     loose = ~(error <= WEIGHT_TOLERANCE * size)
     masked = loose[:, :-1].any(axis=0)
     source = "rounding" if gain == 1.0 else "rounding of small differences"
-    since = ", before small weights of rare inputs were fitted to these too" if seen else ""
+    was, since = "is", ""
+    if seen is not None:
+        was, since = "was", ", before small weights of rare inputs were fitted to these too"
     reasons.append(
-        f"error on held-out pairs {'was' if seen else 'is'} {held_out:.1e} of the outputs' spread"
+        f"error on held-out pairs {was} {held_out:.1e} of the outputs' spread"
         f"{since}, " + (source if exact else f"above what {source} explains ({explained:.1e})")
     )
     held = not (spare or loose[:, -1].any() or masked.all())
     if not held:
         # Not a matter of single inputs: nothing is masked, for nothing is certain.
         masked = np.zeros_like(masked)
+    identified = exact and held and skip_left == 0.0
+    if seen is not None and not identified:
+        # Pairs that were held out may be the only ones that show an input.
+        masked = masked & ~seen
     if masked.any() and held:
         reasons.append(
             f"the pairs do not determine the weights of {int(masked.sum())} of {len(masked)} "
             "inputs; they are masked"
         )
     elif held:
-        reasons.append(
-            f"the pairs hold every input weight to {float((error / size).max()):.0e} of its neuron"
-        )
+        but = " but those of rare inputs" if loose.any() else ""
+        worst = float((error / size)[~loose].max())
+        reasons.append(f"the pairs hold every input weight{but} to {worst:.0e} of its neuron")
     else:
         reasons.append("the pairs leave biases free to move, so a neuron may be to spare")
     if skip_left > 0.0:
@@ -170,7 +177,6 @@ def judge(
             "folds away"
         )
     reasons.append(say_support(support))
-    identified = exact and held and skip_left == 0.0
     shared = float(np.mean([len(s) >= 2 for s in support.students]))
     if identified:
         worst = float((error / size)[~loose].max())
