@@ -47,7 +47,7 @@ def polished(network: Network, pairs: DeepPairs) -> DeepGaussNewton:
 @pytest.mark.parametrize(
     ("layer", "activation"),
     [
-        (0, "tanh"),
+        pytest.param(0, "tanh", marks=pytest.mark.slow),
         (2, "tanh"),
         pytest.param(1, "tanh", marks=pytest.mark.slow),
         pytest.param(0, "g", marks=pytest.mark.slow),
