@@ -86,7 +86,7 @@ class Pace:
 def _fuse(
     bench: Workbench, candidate: Candidate, ceiling: float
 ) -> tuple[Candidate, tuple[Removal, ...]]:
-    """One neuron for all that are read alike, as long as the error is no larger than this."""
+    """One neuron for all that are read alike, wherever that alone would not raise it above this."""
     return fuse(bench, candidate, ceiling / max(candidate.loss, np.finfo(float).tiny))
 
 

@@ -156,6 +156,7 @@ def judge(
     if not held:
         # Not a matter of single inputs: nothing is masked, for nothing is certain.
         masked = np.zeros_like(masked)
+    worst = float((error / size)[~loose].max()) if held else np.inf
     identified = exact and held and skip_left == 0.0
     if seen is not None and not identified:
         # Pairs that were held out may be the only ones that show an input.
@@ -167,7 +168,6 @@ def judge(
         )
     elif held:
         but = " but those of rare inputs" if loose.any() else ""
-        worst = float((error / size)[~loose].max())
         reasons.append(f"the pairs hold every input weight{but} to {worst:.0e} of its neuron")
     else:
         reasons.append("the pairs leave biases free to move, so a neuron may be to spare")
@@ -179,7 +179,6 @@ def judge(
     reasons.append(say_support(support))
     shared = float(np.mean([len(s) >= 2 for s in support.students]))
     if identified:
-        worst = float((error / size)[~loose].max())
         confidence = confidence_of(held_out / explained - 1.0, worst / WEIGHT_TOLERANCE, shared)
     else:
         # Digits of the outputs that are right say how near the network is, not that it is it.
