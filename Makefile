@@ -41,6 +41,9 @@ types: $(VENV)/test.stamp
 # Each process begins with its share of the files: what is compiled for a test serves the next, and
 # what takes long is kept for the other processes and for the next run. With a size, JAX locks it.
 # NumPy's products take one thread: those of two processes wait for each other on the same cores.
+# Four fifths of the tests' time is compiling, of programs that run once: LLVM is not to optimise
+# them, which saves a fifth. `XLA_FLAGS= make test` tests them as users run them.
+pytest: export XLA_FLAGS ?= --xla_backend_optimization_level=0
 pytest: export OPENBLAS_NUM_THREADS := 1
 pytest: export JAX_COMPILATION_CACHE_DIR := $(abspath $(VENV))/programs
 pytest: export JAX_COMPILATION_CACHE_MAX_SIZE := 1000000000

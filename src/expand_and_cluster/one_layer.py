@@ -81,7 +81,11 @@ def recover_one_layer(job: Job, width: int, expansion: ExpansionCurve | None) ->
         settings,
         checkpoint=job.store,
         report=request.progress,
-        held=partial(is_held, least_width=0 if subspace is None else subspace.rank),
+        held=partial(
+            is_held,
+            least_width=0 if subspace is None else subspace.rank,
+            report=request.progress,
+        ),
         draft=None if draft is None else prepared.standard.enter(draft).at_rest(),
         accepts=None if answers.whole is not None else _accepts(noisy, prepared.standard),
         deadline=search_deadline(job),

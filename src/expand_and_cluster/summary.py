@@ -149,7 +149,9 @@ def _judge(
     support = find_support(own, population, search.activation)
     finding = judge(
         network,
-        analyse_conditioning(network, bench.training, differences=completed.differences),
+        analyse_conditioning(
+            network, bench.training, differences=completed.differences, report=bench.report
+        ),
         held_out=float(np.sqrt(completed.held_out)),
         seen=completed.rare if completed.seen else None,
         floor=floor,

@@ -223,6 +223,25 @@ def test_large_candidates_are_polished_without_a_matrix(activation):
     assert shown[0] == pytest.approx(np.sqrt(polished.loss), rel=1e-12)
 
 
+@pytest.mark.parametrize(("cheap", "told"), [(0.0, True), (1e12, False)])
+def test_steps_that_take_long_are_reported(cheap, told, monkeypatch):
+    monkeypatch.setattr(workbench, "CHEAP", cheap)
+    source = teacher((3, 4, 2), "tanh")
+    reports: list[Progress] = []
+    bench = bench_for(source, report=reports.append)
+    start = bench.start(rough(source, 0.02), 4)
+    polished = bench.polish(start)
+    assert bool(reports) is told
+    if told:
+        assert {report.note for report in reports} == {"4 neurons"}
+        first, last = reports[0], reports[-1]
+        assert (first.done, first.total) == (0, 200)
+        assert last.done > 0
+        for report, loss in ((first, start.loss), (last, polished.loss)):
+            assert report.losses is not None
+            assert report.losses[0] == pytest.approx(np.sqrt(loss), rel=1e-6)
+
+
 def test_both_ways_of_polishing_agree_on_loss_and_network(monkeypatch):
     source = teacher((3, 4, 2), "gelu")
     bench = bench_for(source, skip=True)

@@ -6,6 +6,7 @@ from tests.reconstruction.planted import gaussian, teacher
 
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Layer, Network
+from expand_and_cluster.core.progress import Progress
 from expand_and_cluster.core.symmetry import Symmetry
 from expand_and_cluster.students.training import TrainingData
 from expand_and_cluster.verdict import conditioning, lanczos
@@ -59,6 +60,18 @@ def test_bound_lies_above_every_amplification(activation, outputs, skip):
     # No weight is called loose that is held: the bound is of use.
     assert bound.max() < 1e3 * exact.amplification.max()
     assert 0.0 < smallest < 1.0
+
+
+@pytest.mark.usefixtures("without_matrix")
+def test_iterations_are_reported():
+    network = teacher((3, 3, 2), "g")
+    inputs = gaussian(SAMPLES, 3)
+    reports: list[Progress] = []
+    analyse_conditioning(network, TrainingData(inputs, network(inputs)), report=reports.append)
+    assert {report.stage for report in reports} == {"see how firmly weights are held"}
+    assert [report.done for report in reports] == list(range(len(reports)))
+    assert len(reports) >= 3
+    assert {report.total for report in reports} == {12}  # three neurons of four weights
 
 
 def test_bound_knows_the_units_of_the_inputs():

@@ -112,6 +112,7 @@ def recover_given(task: Task, report: Reporter) -> Row:
         checkpoint=kept,
     )
     recovery.save(folder / "recoveries" / name)
+    report(Progress("compare with the teacher", 0, None, note="all images"))
     return {
         "label": name,
         "teacher": task["teacher"],
@@ -166,7 +167,8 @@ def _distances(
     inputs, center = images.train_inputs, images.train_inputs.mean(axis=0)
     masks = {"spectrum": spectrum_mask(inputs), "boruta": _boruta(images, folder, report)}
     row: Row = {}
-    for name, mask in masks.items():
+    for done, (name, mask) in enumerate(masks.items(), 1):
+        report(Progress("compare with the teacher", done, None, note=f"{name} mask"))
         scores = compare(recovery, teacher, masked_inputs=mask, held_inputs=center)
         row |= {
             f"{name}_inputs": int(np.sum(~mask)),

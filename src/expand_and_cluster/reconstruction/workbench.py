@@ -248,8 +248,10 @@ class Workbench:
         """
         if not self.dense(candidate):
             return self._polish_large(candidate, damping)
-        if not self.cheap(candidate):
+        dear = not self.cheap(candidate)
+        if dear:
             patience = min(patience, 12)
+            self._say(0, steps, candidate.loss, f"{candidate.width} neurons")
         settings = LevenbergMarquardtSettings(
             steps=steps,
             target=beyond * self.floor(candidate),
@@ -261,7 +263,8 @@ class Workbench:
                 candidate.network, self._pairs, settings, self.deadline, present=candidate.present
             )
             for _ in descent.run():
-                pass
+                if dear:
+                    self._say(descent.step, steps, descent.loss, f"{candidate.width} neurons")
             return improved(candidate, descent.padded(), descent.loss)
 
     def _polish_large(self, candidate: Candidate, damping: float) -> Candidate:
@@ -291,9 +294,11 @@ class Workbench:
 
     def tell(self, descent: GaussNewton, within: str = "") -> None:
         """Report a step of a long descent, or what it is at within the next one."""
-        error = np.array([np.sqrt(descent.loss)])
         note = f"{descent.width} neurons" + (f", {within}" if within else "")
-        self.report(Progress("polish", descent.step, descent.settings.steps, error, note))
+        self._say(descent.step, descent.settings.steps, descent.loss, note)
+
+    def _say(self, step: int, steps: int, loss: float, note: str) -> None:
+        self.report(Progress("polish", step, steps, np.array([np.sqrt(loss)]), note))
 
     def dense(self, candidate: Candidate) -> bool:
         """Whether normal equations of this candidate are written out."""

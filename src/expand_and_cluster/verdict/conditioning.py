@@ -11,6 +11,7 @@ from jaxtyping import Float
 from expand_and_cluster.core.activations import Activation
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double
+from expand_and_cluster.core.progress import Reporter, silent
 from expand_and_cluster.fitting.normal_equations import (
     Data,
     Masks,
@@ -52,6 +53,7 @@ def analyse_conditioning(
     *,
     most_dense: int | None = None,
     differences: Differences | None = None,
+    report: Reporter = silent,
 ) -> Conditioning:
     """Analyse the Jacobian at a solution with one hidden layer.
 
@@ -64,13 +66,14 @@ def analyse_conditioning(
             means 2,000.
         differences: Pairs that it was fitted to as differences besides; amplifications are then
             bounded, with the gain by which the rounding of differences counts.
+        report: Told about iterations, where amplifications are bounded.
     """
     if differences is not None:
-        smallest, amplification = bound_amplification(network, data, differences)
+        smallest, amplification = bound_amplification(network, data, differences, report)
         # A unit error of the answers is this large in what is fitted.
         return Conditioning(smallest, amplification * differences.gain)
     if network.input_vectors.size > (MOST_DENSE if most_dense is None else most_dense):
-        return Conditioning(*bound_amplification(network, data))
+        return Conditioning(*bound_amplification(network, data, report=report))
     with double():
         gram, whole, features = (
             np.asarray(part)
@@ -115,7 +118,9 @@ def analyse_conditioning(
     return Conditioning(smallest, deviation.reshape(neurons, size))
 
 
-def is_held(network: Network, data: TrainingData, least_width: int = 0) -> bool:
+def is_held(
+    network: Network, data: TrainingData, least_width: int = 0, report: Reporter = silent
+) -> bool:
     """Whether an exact network has no direction in which all biases could move freely.
 
     Args:
@@ -124,9 +129,12 @@ def is_held(network: Network, data: TrainingData, least_width: int = 0) -> bool:
         least_width: Width that every network with these outputs has at least, where it is known
             (the rank of the outputs' gradients). A network of this width has no neuron to spare,
             and a bound is enough; of a wider one only the Jacobian itself can tell.
+        report: Told about iterations, where a bound is enough.
     """
     minimal = network.hidden_widths[0] <= least_width
-    found = analyse_conditioning(network, data, most_dense=None if minimal else MOST_WRITTEN)
+    found = analyse_conditioning(
+        network, data, most_dense=None if minimal else MOST_WRITTEN, report=report
+    )
     return bool(np.all(found.amplification[:, -1] < LOOSE))
 
 

@@ -18,6 +18,7 @@ from scipy.linalg import eigh_tridiagonal
 
 from expand_and_cluster.core.network import Network
 from expand_and_cluster.core.precision import double, placed
+from expand_and_cluster.core.progress import Progress, Reporter, silent
 from expand_and_cluster.fitting.conjugate_gradients import (
     Curvature,
     blocks_at,
@@ -44,7 +45,10 @@ UNSEEN = 1e-9
 
 
 def bound_amplification(
-    network: Network, data: TrainingData, differences: Differences | None = None
+    network: Network,
+    data: TrainingData,
+    differences: Differences | None = None,
+    report: Reporter = silent,
 ) -> tuple[float, Float[np.ndarray, "neurons inputs_and_bias"]]:
     """Smallest singular value relative to the largest, and a bound on every amplification.
 
@@ -52,6 +56,7 @@ def bound_amplification(
         network: Solution in standardised coordinates, with one hidden layer.
         data: The pairs it was fitted to.
         differences: Pairs that it was fitted to as differences besides.
+        report: Told about every iteration.
 
     Returns:
         The same quantities as `analyse_conditioning`, the second as upper bounds.
@@ -70,9 +75,9 @@ def bound_amplification(
         return 0.0, np.full((neurons, size), np.inf)
     # In float32 two rows a small step apart are the same.
     first = jnp.float32 if differences is None else jnp.float64
-    smallest, largest, inverse, gram = _spectrum(network, frame, first)
+    smallest, largest, inverse, gram = _spectrum(network, frame, first, report)
     if first == jnp.float32 and smallest <= SINGLE * largest:
-        smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64)
+        smallest, largest, inverse, _ = _spectrum(network, frame, jnp.float64, report)
     root = np.asarray(frame.root)
     seen = np.sum((root / np.linalg.norm(root, axis=0)) ** 2, axis=1)
     if smallest <= ROUNDING * largest:
@@ -101,7 +106,7 @@ def spanned(
 
 
 def _spectrum(
-    network: Network, frame: Frame, dtype: type
+    network: Network, frame: Frame, dtype: type, report: Reporter
 ) -> tuple[
     float,
     float,
@@ -118,7 +123,7 @@ def _spectrum(
         if network.activation.symmetry.scale_free:
             free = _scale_directions(vectors, frame, blocks)
         factors = inverse_factors(blocks, jnp.zeros(len(blocks), dtype))
-        smallest, largest = _extremes(curvature, factors, free)
+        smallest, largest = _extremes(curvature, factors, free, report)
         half = np.asarray(factors, dtype=np.float64)
         weighted = point.features * frame.weights[:, :, None]
         gram = np.asarray(jnp.einsum("brf,brg->fg", weighted, point.features))
@@ -144,6 +149,7 @@ def _extremes(
     curvature: Curvature,
     half: Float[Array, "directions neurons neurons"],
     free: Float[Array, "fixed neurons directions"],
+    report: Reporter,
 ) -> tuple[float, float]:
     """Smallest and largest eigenvalue of the preconditioned matrix, by Lanczos.
 
@@ -156,6 +162,7 @@ def _extremes(
     basis[0] = first / np.linalg.norm(first)
     diagonal, beside = np.zeros(most), np.zeros(most)
     for k in range(most):
+        report(Progress("see how firmly weights are held", k, most))
         move = placed(basis[k].reshape(shape), half.dtype)
         image = np.asarray(_apply(curvature, half, free, move), dtype=np.float64).ravel()
         if not np.all(np.isfinite(image)):
