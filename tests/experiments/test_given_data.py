@@ -1,8 +1,17 @@
 """What counts as a recovery from given images, bar by bar."""
 
-import pytest
+from pathlib import Path
 
-from expand_and_cluster.experiments.given_data import GIVEN, GIVEN_WIDE, reached
+import numpy as np
+import pytest
+from tests.report.fakes import fake_recovery
+
+from expand_and_cluster import teachers
+from expand_and_cluster.datasets.dataset import Dataset
+from expand_and_cluster.experiments import given_data
+from expand_and_cluster.experiments.given_data import GIVEN, GIVEN_WIDE, SMALL, reached
+from expand_and_cluster.experiments.studies import run_study
+from expand_and_cluster.report.studies import write_study
 
 ROW = {
     "task": {"seconds": 1800.0},
@@ -40,3 +49,24 @@ def test_wide_rows_have_four_times_the_time():
     assert reached(late | {"task": {"seconds": 7200.0}})
     assert "at most 30 minutes" in GIVEN.claim
     assert "at most 120 minutes" in GIVEN_WIDE.claim
+
+
+def test_rows_make_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Only the recovery and Boruta, which take long, are stand-ins."""
+    rng = np.random.default_rng(0)
+    images, labels = rng.uniform(size=(60, 8)), np.arange(60) % 3
+    data = Dataset("digits", images[:40], labels[:40], images[40:], labels[40:], (2, 4))
+    teacher = teachers.synthetic(8, 4, seed=0)
+    monkeypatch.setattr(given_data, "load", lambda name: data)
+    monkeypatch.setattr(given_data, "trained", lambda *rest, **options: teacher)
+    monkeypatch.setattr(given_data, "recover", lambda *rest, **options: fake_recovery(inputs=8))
+    monkeypatch.setattr(given_data, "boruta_mask", lambda inputs, labels: np.zeros(8, bool))
+
+    def in_this_process(name, work, tasks, folder, *, workers, report):
+        return run_study(name, work, tasks, folder, workers=1, report=report)
+
+    monkeypatch.setattr(given_data, "run_study", in_this_process)
+    given_data.run(tmp_path, True, 1, lambda _: None, name="given-data", rows=(SMALL,), seconds=1.0)
+    table = next(path for path in write_study(tmp_path) if path.name == "table.md").read_text()
+    assert "spectrum missing" in table.splitlines()[0]
+    assert len(table.strip().splitlines()) == 3

@@ -177,10 +177,10 @@ def _asked(row: Row) -> Row:
 
 
 def _given(row: Row) -> Row:
-    names = ("teacher", "images", "activation", "width", "found_width", "missing", "rmse_seen")
-    errors = ("rmse", "rmse_within", "paper_rmse", "spectrum_inputs", "spectrum_max_distance")
-    rest = ("boruta_inputs", "boruta_max_distance", "recovery_seconds", "peak_gib")
-    return {key: row[key] for key in (*names, *errors, *rest)}
+    names = ("teacher", "images", "activation", "width", "found_width", "spectrum_missing")
+    errors = ("rmse_seen", "rmse", "rmse_within", "paper_rmse")
+    near = ("spectrum_inputs", "spectrum_max_distance", "boruta_inputs", "boruta_max_distance")
+    return {key: row[key] for key in (*names, *errors, *near, "recovery_seconds", "peak_gib")}
 
 
 def _values(rows: Sequence[Row], key: str) -> list[Any]:
