@@ -1,5 +1,7 @@
 """One hidden layer from given pairs, on small ones that are treated as many."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 from tests.reconstruction.test_missing_neurons import a_network
@@ -75,16 +77,16 @@ def test_students_see_common_inputs_and_all_others_are_told_afterwards(
     assert recovery.verdict.identified
 
 
-@pytest.mark.parametrize(("few", "decay", "length"), [(0.0, 0.0, LENGTH), (1e9, 0.25, 1.0)])
-def test_weights_decay_where_pairs_hold_few_equations_for_each(
-    few: float, decay: float, length: float, monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(one_layer_given, "MANY", 500)
-    monkeypatch.setattr(one_layer, "STEPS_GIVEN", 50)
-    monkeypatch.setattr(one_layer, "FEW_EQUATIONS", few)
+def test_weights_of_students_of_many_given_pairs_decay(monkeypatch: pytest.MonkeyPatch):
     teacher = a_network((3, 1, 1), "tanh", 1)
     inputs = np.random.default_rng(0).normal(size=(600, 3))
     pairs = eac.QueryPairs(inputs, teacher(inputs))
-    recovery = eac.recover(pairs, activation="tanh", width=2, students=2, fit="adam")
-    assert recovery.settings["weight_decay"] == decay
-    assert recovery.settings["initial_length"] == length
+    recover = partial(eac.recover, pairs, activation="tanh", width=2, students=2, fit="adam")
+    few = recover()
+    monkeypatch.setattr(one_layer_given, "MANY", 500)
+    monkeypatch.setattr(one_layer, "STEPS_GIVEN", 50)
+    many = recover()
+    assert few.settings["weight_decay"] == 0.0
+    assert few.settings["initial_length"] == LENGTH
+    assert many.settings["weight_decay"] > 0.0
+    assert many.settings["initial_length"] < LENGTH

@@ -47,11 +47,10 @@ RATE_WITHIN = 1e-2
 # 784-64-10 it then holds nearly all neurons (benchmarks/given_students.py).
 RATE_GIVEN, BATCH_GIVEN = 1e-3, 80
 STEPS_GIVEN, SHARE_GIVEN = 240_000, 0.3
-# Where the pairs hold fewer equations than this for each of a student's weights, length of its
-# first input vectors, and decay of weights. Images hardly vary along most directions: what a
-# student begins with there stays, or grows, and explains pairs that it has seen and no others,
-# unless weights that nothing asks for decay (benchmarks/given_students.py).
-FEW_EQUATIONS, LENGTH_FEW, DECAY_FEW = 2.0, 1.0, 0.25
+# Length of the first input vectors there, and decay of weights. Given inputs hardly vary along most
+# directions: what a student begins with there stays, or grows, and explains pairs that it has seen
+# and no others, unless weights that nothing asks for decay (benchmarks/given_students.py).
+LENGTH_GIVEN, DECAY_GIVEN = 1.0, 0.25
 # Equations for every weight off the subspace beyond which gradients' questions are not needed: they
 # determine weights, but only to the rounding of differences.
 WELL_DETERMINED = 1.2
@@ -124,9 +123,7 @@ def _settings(job: Job, width: int) -> SearchSettings:
         rate = RATE_WITHIN
     elif given:
         rate, batch = RATE_GIVEN, BATCH_GIVEN
-        targets = prepared.training.targets
-        if targets.size < FEW_EQUATIONS * width * (inputs + 1 + targets.shape[1]):
-            length, decay = LENGTH_FEW, DECAY_FEW
+        length, decay = LENGTH_GIVEN, DECAY_GIVEN
         steps, share = STEPS_GIVEN, None if job.deadline is None else SHARE_GIVEN
     return SearchSettings(
         width=width,

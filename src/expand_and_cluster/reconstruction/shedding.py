@@ -81,6 +81,9 @@ def finish_shedding(
     removals: tuple[Removal, ...] = ()
     if is_over(bench.deadline):
         return candidate, removals
+    if candidate.loss <= CLEAR:
+        # Neurons to spare fit what is left of the error, and hold up every step.
+        candidate, removals = _lightened(bench, candidate)
     candidate, _ = _reweighted(bench, candidate.tightened())
     below = patient = np.inf
     while True:

@@ -34,8 +34,9 @@ from expand_and_cluster.reconstruction.workbench import Workbench
 # Share of the samples by which those far off are told in steps: the fewer, the more of the others
 # count less, and the faster the rest falls.
 NEAREST = 0.1
-# Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly.
-MOST = 1e-4
+# Mean squared error, relative to the outputs' variance, that is the most for losing neurons boldly:
+# with ten times that, three of 64 were lost, and others then stood in for them for good.
+MOST = 1e-5
 # One of ordinary samples at which it is time to let in those far off: exact without them,
 # directions that only they show are still wrong.
 ENOUGH = 1e-10
@@ -79,7 +80,7 @@ class Pace:
     """
 
     careful: float = 2.25
-    bold: float = 4096.0
+    bold: float = 100.0
     patience: int = 4
 
 
