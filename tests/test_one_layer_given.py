@@ -88,5 +88,5 @@ def test_weights_of_students_of_many_given_pairs_decay(monkeypatch: pytest.Monke
     many = recover()
     assert few.settings["weight_decay"] == 0.0
     assert few.settings["initial_length"] == LENGTH
-    assert many.settings["weight_decay"] > 0.0
-    assert many.settings["initial_length"] < LENGTH
+    assert many.settings["weight_decay"] == 0.25
+    assert many.settings["initial_length"] == 1.0
