@@ -51,9 +51,9 @@ def shed(
     make up for were never found, see `winnow_with_new`). Once it no longer falls fast, or is so
     small that it hides nothing, those whose removal costs less than a tenth of it are seen to be
     free. On trial, pairs that have come to act as one are joined and other cheap neurons removed:
-    they stay so if a few steps bring the error back. A descent that has become slow goes on with
-    samples that are far off counting less. Where it stalls above rounding, single neurons are tried
-    for longer.
+    they stay so if a few steps bring the error back; where it hides nothing to begin with, that
+    comes first. A descent that has become slow goes on with samples that are far off counting less.
+    Where it stalls above rounding, single neurons are tried for longer.
 
     Args:
         bench: Where candidates are solved and polished.
@@ -81,11 +81,12 @@ def finish_shedding(
     removals: tuple[Removal, ...] = ()
     if is_over(bench.deadline):
         return candidate, removals
+    below = patient = np.inf
     if candidate.loss <= CLEAR:
         # Neurons to spare fit what is left of the error, and hold up every step.
         candidate, removals = _lightened(bench, candidate)
+        below = np.inf if removals else LATER * candidate.loss
     candidate, _ = _reweighted(bench, candidate.tightened())
-    below = patient = np.inf
     while True:
         descent = bench.descent(candidate, _settings(candidate.loss))
         dropped: tuple[Removal, ...] = ()
